@@ -1,0 +1,159 @@
+"""What is on the wire: JSON, one msgspec struct a message, schemas generated from the structs.
+
+Times are UTC; inside the program they are integers, milliseconds since 1970-01-01. Every
+message carries its schema version ``v``; readers accept fields that they do not know.
+"""
+
+import datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+SCHEMA_VERSION: Final = 1
+
+Kind = Literal["physiological", "technical"]
+Event = Literal["raised", "escalated", "updated", "cleared"]
+Priority = Literal["low", "medium", "high"]
+PRIORITIES: Final[tuple[Priority, ...]] = ("low", "medium", "high")
+
+REJECTIONS: Final = {
+    "not_json": "the value is not valid JSON or not UTF-8",
+    "invalid": "valid JSON, but not a reading: a field is missing or of the wrong type",
+    "version": "the schema version is newer than this program knows",
+    "too_large": "the value is larger than a reading can be",
+    "tombstone": "the record has no value",
+    "no_key": "the record has no key, so its order among the patient's readings is not guaranteed",
+    "foreign_key": "the record's key is not the reading's patient",
+    "no_vitals": "the reading holds no vital that is known",
+    "bad_time": "the time is absurd, or far ahead of the record's timestamp",
+    "late": "the time is not after the patient's last reading: a duplicate or out of order",
+}
+"""Reasons for a dead letter: the word in headers and metric labels, and what it means."""
+
+Time = int | Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One frame of one patient's vital signs; topic ``vitals.readings``, keyed by the patient.
+
+    ``time`` is RFC 3339 with an offset, or integer epoch milliseconds. A vital that was not
+    measured is absent or null, never 0. ``vitals`` are in the units of
+    :data:`vitalwatch.vitals.VITALS`. ``ward`` and ``bed`` are for display only.
+    """
+
+    patient: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    time: Time
+    vitals: dict[str, float | None]
+    v: int = SCHEMA_VERSION
+    seq: int | None = None
+    device: str | None = None
+    quality: dict[str, float] | None = None
+    oxygen: float | None = None
+    ward: str | None = None
+    bed: str | None = None
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Where a message came from: a record of a topic, or a reading of a recorded file."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Driver(msgspec.Struct, frozen=True, gc=False):
+    """One vital's part in an alert: ``share`` of the whole in [0, 1]; the rest in its unit."""
+
+    vital: str
+    share: float
+    observed: float | None
+    expected: float | None
+    low: float | None
+    high: float | None
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False):
+    """One event of one alert; topic ``vitals.alerts``, keyed by the patient.
+
+    ``alert_id`` is stable: it derives from patient, condition and the time of the reading that
+    raised it, so a rerun, or a replay of the same recording elsewhere, gives the same id, and
+    the events of one alert share it. ``rarity`` is in patient-days: a stable patient shows as
+    much once in so many days. ``onset`` is when the condition began to hold, ``time`` when this
+    event happened (the reading's time, or the stream's time for a lost signal).
+    """
+
+    alert_id: str
+    patient: str
+    event: Event
+    kind: Kind
+    condition: str
+    priority: Priority
+    time: int
+    onset: int
+    rarity: float | None
+    drivers: list[Driver]
+    sentence: str
+    origin: Origin
+    model: str
+    v: int = SCHEMA_VERSION
+
+
+class ScoreBlock(msgspec.Struct, frozen=True, gc=False):
+    """The scores of one micro-batch of one partition, columnar; topic ``vitals.scores``.
+
+    All lists have one entry a reading, in log order. ``surprise`` (negative log-likelihood,
+    nats), ``expected``, ``low`` and ``high`` (the central 90 % of the prediction) are by vital
+    and null where that vital was not measured. ``rarity`` is in patient-days.
+    """
+
+    topic: str
+    partition: int
+    model: str
+    offsets: list[int]
+    patients: list[str]
+    times: list[int]
+    rarity: list[float]
+    surprise: dict[str, list[float | None]]
+    expected: dict[str, list[float | None]]
+    low: dict[str, list[float | None]]
+    high: dict[str, list[float | None]]
+    v: int = SCHEMA_VERSION
+
+
+class Truth(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What really happens to a simulated patient; its own topic or file, never in readings.
+
+    ``onset`` is when the event begins, ``critical`` when a vital sign first becomes critical
+    (null for benign events and for patients who never get there), ``end`` when it is over.
+    """
+
+    patient: str
+    event: str
+    benign: bool
+    onset: int
+    end: int
+    critical: int | None = None
+    vital: str | None = None
+    v: int = SCHEMA_VERSION
+
+
+MESSAGES: Final = (Reading, ScoreBlock, Alert, Truth)
+
+
+def schemas() -> dict[str, Any]:
+    """JSON Schema (2020-12) of every message, by struct name, with shared definitions."""
+    _, definitions = msgspec.json.schema_components(MESSAGES, ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
+
+
+def epoch_ms(time: Time) -> int:
+    """A message's time as integer milliseconds since 1970-01-01 UTC (rounded half to even)."""
+    if isinstance(time, int):
+        return time
+    return round(time.timestamp() * 1000)
+
+
+def rfc3339(ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 in UTC, for people and files."""
+    moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
