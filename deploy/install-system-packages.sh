@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Python: Java 17 and Maven (a real Kafka node) and
+# Prometheus. For Debian and Ubuntu; does nothing where all of it is there already.
+set -euo pipefail
+
+packages=()
+command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+command -v mvn >/dev/null || packages+=(maven)
+command -v prometheus >/dev/null || packages+=(prometheus)
+[ ${#packages[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "This machine has no apt-get: install ${packages[*]} in its own way." >&2
+    exit 1
+fi
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo)
+export DEBIAN_FRONTEND=noninteractive
+"${sudo[@]}" apt-get -qq update
+"${sudo[@]}" apt-get -qq install -y --no-install-recommends "${packages[@]}"
+
+# Debian starts a Prometheus of its own at once; the tests start theirs and need no service.
+if [[ " ${packages[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
+    "${sudo[@]}" systemctl disable --now prometheus
+fi

@@ -1,0 +1,127 @@
+"""The daemon's figures for Prometheus.
+
+One-word prefix, base units, counters end in ``_total``. Labels take their values from small
+fixed sets, or are a topic and partition; children are created at the start, so that a rate over
+a counter sees its first increment.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+import vitalwatch
+from vitalwatch import messages
+from vitalwatch.stream.broker import TopicPartition
+
+SCORING_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+"""Seconds for one micro-batch: from a single reading to the largest batch on a slow machine."""
+
+
+class Metrics:
+    """All metrics of one daemon, on the registry that it is given."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        self._readings = Counter(
+            "vitalwatch_readings_scored", "Readings that were scored.", registry=registry
+        )
+        self._late = Counter(
+            "vitalwatch_late_readings",
+            "Readings not scored because they were not after the patient's last one.",
+            registry=registry,
+        )
+        self._unknown = Counter(
+            "vitalwatch_unknown_vitals",
+            "Values of vital signs that are not known, ignored.",
+            registry=registry,
+        )
+        self._scoring = Histogram(
+            "vitalwatch_scoring_seconds",
+            "Time to score one micro-batch and run its alarms.",
+            buckets=SCORING_BUCKETS,
+            registry=registry,
+        )
+        self._alerts = Counter(
+            "vitalwatch_alerts",
+            "Alert events published.",
+            ("event", "kind", "priority"),
+            registry=registry,
+        )
+        self._dead_letters = Counter(
+            "vitalwatch_dead_letters",
+            "Records that were no readings and went to the dead letters.",
+            ("reason",),
+            registry=registry,
+        )
+        self._patients = Gauge(
+            "vitalwatch_patients_held", "Patients whose state is held.", registry=registry
+        )
+        self._in_alarm = Gauge(
+            "vitalwatch_patients_in_alarm_ratio",
+            "Share of the patients held who have an active alert.",
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "vitalwatch_consumer_lag_records",
+            "Records of an assigned partition that are not read yet.",
+            ("topic", "partition"),
+            registry=registry,
+        )
+        self._lagging: frozenset[TopicPartition] = frozenset()
+        self._model = Info("vitalwatch_model", "The model that scores.", registry=registry)
+        for event in get_args(messages.Event):
+            for kind in get_args(messages.Kind):
+                for priority in messages.PRIORITIES:
+                    self._alerts.labels(event, kind, priority)
+        for reason in messages.REJECTIONS:
+            self._dead_letters.labels(reason)
+
+    def scored(self, readings: int, seconds: float) -> None:
+        """A micro-batch of so many ``readings`` took ``seconds`` to score."""
+        self._readings.inc(readings)
+        self._scoring.observe(seconds)
+
+    def late(self, readings: int) -> None:
+        """So many readings were late."""
+        self._late.inc(readings)
+
+    def unknown_vitals(self, values: int) -> None:
+        """So many values were of vital signs that are not known."""
+        self._unknown.inc(values)
+
+    def published(self, alerts: Sequence[messages.Alert]) -> None:
+        """These alert events are committed."""
+        for alert in alerts:
+            self._alerts.labels(alert.event, alert.kind, alert.priority).inc()
+
+    def dead_letter(self, reason: str) -> None:
+        """One record was rejected; ``reason`` is a key of :data:`messages.REJECTIONS`."""
+        self._dead_letters.labels(reason).inc()
+
+    def patients(self, held: int, in_alarm: int) -> None:
+        """The state of ``held`` patients is kept; ``in_alarm`` of them have an active alert."""
+        self._patients.set(held)
+        self._in_alarm.set(in_alarm / held if held else 0.0)
+
+    def lag(self, lag: Mapping[TopicPartition, int]) -> None:
+        """Records not read yet, by assigned partition; others are no longer reported."""
+        for gone in self._lagging - lag.keys():
+            self._lag.remove(gone.topic, str(gone.partition))
+        for source, records in lag.items():
+            self._lag.labels(source.topic, str(source.partition)).set(records)
+        self._lagging = frozenset(lag)
+
+    def model(self, fingerprint: str) -> None:
+        """The model with this ``fingerprint`` scores from now on."""
+        self._model.info(
+            {
+                "fingerprint": fingerprint,
+                "version": vitalwatch.__version__,
+                "torch": version("torch"),
+                "python": platform.python_version(),
+            }
+        )
