@@ -6,7 +6,7 @@ in columnar batches, because one object a record is what makes Python slow. Outp
 offsets of the inputs they came from are committed together or not at all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,8 @@ class RecordBatch:
     """Consecutive committed records of one partition, columnar; all lists have the same length.
 
     ``offsets`` ascend but may have holes (compaction, transaction markers); ``timestamps`` are
-    ms since 1970. ``next_offset`` is where to go on reading, and what to commit after these.
+    ms since 1970. A value of None is a tombstone. ``next_offset`` is where to go on reading, and
+    what to commit after these.
     """
 
     source: TopicPartition
@@ -33,7 +34,11 @@ class RecordBatch:
     timestamps: list[int]
     keys: list[bytes | None]
     values: list[bytes | None]
+    headers: list[Headers]
     next_offset: int
+
+    def __len__(self) -> int:
+        return len(self.offsets)
 
 
 class Membership(NamedTuple):
@@ -47,7 +52,10 @@ class Membership(NamedTuple):
 class Poll:
     """What one poll brought: batches (at most one a partition), and changes of assignment.
 
-    ``revoked`` partitions are gone already, ``assigned`` ones start with the next poll's batches.
+    ``revoked`` partitions are gone already: this poll has none of their records, and what was
+    read of them and not committed is for their next owner. ``assigned`` ones start with the next
+    poll's batches, so that their owner can load state and seek first. A partition in both was
+    lost and came back: what is held for it is void.
     """
 
     batches: list[RecordBatch]
@@ -58,37 +66,52 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be; ``settings`` are Kafka's topic settings by name."""
+    """A topic as it should be, or is; ``settings`` are Kafka's topic settings by name.
+
+    ``replication`` is the number of copies; None leaves it to the broker's default.
+    """
 
     name: str
     partitions: int
     settings: Mapping[str, str] = field(default_factory=dict)
+    replication: int | None = None
 
 
 class Source(Protocol):
-    """One member of a consumer group; sees committed records only."""
+    """One member of a consumer group; sees committed records only. For one thread at a time."""
 
     def poll(self, timeout: float, max_records: int) -> Poll:
-        """Wait up to ``timeout`` seconds for records; at most ``max_records`` in all."""
+        """Wait up to ``timeout`` seconds for records; at most ``max_records`` in all.
+
+        Partitions come and go only inside a poll. A member that does not poll holds up the
+        others' rebalance, and is put out of the group after a while.
+        """
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this member reads now."""
 
     def seek(self, source: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on."""
+        """Read an assigned partition from ``offset`` on with the next poll."""
 
     def committed(self, source: TopicPartition) -> int | None:
         """The group's committed offset: the next to read; None if there is none."""
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Records of each assigned partition that this member has not read yet."""
+        """How far each assigned partition's end is ahead of this member, in offsets.
+
+        Zero when all is read; as offsets have holes, at least the number of records to come.
+        """
 
     def close(self) -> None:
         """Leave the group. Commits nothing."""
 
 
 class Sink(Protocol):
-    """A transactional writer. A sink that raised is finished: close it and open another."""
+    """A transactional writer. A sink that raised is finished: close it and open another.
+
+    For one thread at a time. Finish a transaction before the next poll of the source whose
+    offsets it commits, because a poll may give partitions away.
+    """
 
     def begin(self) -> None:
         """Start a transaction."""
@@ -103,13 +126,20 @@ class Sink(Protocol):
         timestamp: int | None = None,
         headers: Headers = (),
     ) -> None:
-        """Add a record to the transaction; without ``partition`` the key decides."""
+        """Add a record to the transaction; without ``partition`` the key decides.
+
+        Equal keys share a partition, by Kafka's default partitioner (murmur2); without a key
+        the record goes to any. ``timestamp`` is ms since 1970, by default now. Raises ValueError
+        for a record with neither key nor value, BrokerError for an unknown topic.
+        """
 
     def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> None:
         """Make the records and the group's ``offsets`` visible together, durably.
 
-        Raises :class:`~vitalwatch.errors.Fenced` if another worker or generation took over;
-        nothing of the transaction is visible then.
+        ``membership`` is that of the poll which brought the records up to ``offsets``; None
+        only where ``offsets`` is empty. Raises :class:`~vitalwatch.errors.Fenced` if another
+        worker or generation took over: nothing of the transaction is visible then. After any
+        other error the outcome is unknown: start again from what the group has committed.
         """
 
     def abort(self) -> None:
@@ -119,25 +149,66 @@ class Sink(Protocol):
         """Give up the writer; an open transaction is aborted."""
 
 
+class Publisher(Protocol):
+    """A plain writer for much data, for devices, simulators and replays: nothing is lost or
+    written twice by a retry, but records become visible one by one. For one thread at a time.
+
+    An error in the background surfaces as BrokerError with the next call of any method.
+    """
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        timestamp: int | None = None,
+        headers: Headers = (),
+    ) -> None:
+        """Hand over a record; the key decides the partition as in :meth:`Sink.append`."""
+
+    def flush(self) -> None:
+        """Return when everything sent is durable; raise if any of it is not."""
+
+    def close(self) -> None:
+        """Flush, and give up the writer."""
+
+
 class Broker(Protocol):
-    """A log with topics, groups and transactions. Raises BrokerError with the true cause."""
+    """A log with topics, groups and transactions; may be shared by threads.
+
+    Raises :class:`~vitalwatch.errors.BrokerError` with the true cause where the broker cannot be
+    reached, refuses the credentials, or lacks a topic.
+    """
 
     def source(self, topics: Sequence[str], group: str, *, instance: str | None = None) -> Source:
-        """Join ``group``; start at the committed offset, else at the beginning."""
+        """Join ``group``; start at the committed offset, else at the first retained record.
+
+        ``instance`` is a stable name of this worker (static membership): a worker that died and
+        comes back under its name gets its partitions without a rebalance, and fences the old one.
+        Raises BrokerError for topics that do not exist.
+        """
 
     def sink(self, identity: str) -> Sink:
         """Open the writer with this transactional identity; fences an older one."""
 
+    def publisher(self) -> Publisher:
+        """Open a plain writer."""
+
     def read(
         self, source: TopicPartition, start: int, end: int | None = None
     ) -> Iterator[RecordBatch]:
-        """Committed records from ``start`` up to ``end`` (default: the end as of now), no group."""
+        """Committed records with offsets from ``start`` to below ``end``, without a group.
+
+        ``end`` is by default the end of what is committed now. With the end of :meth:`bounds` it
+        first waits for the transactions that are open below it, as a restore must.
+        """
 
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         """First retained offset, and the offset that the next record will get."""
 
-    def topics(self) -> dict[str, TopicSpec]:
-        """Every topic, with the settings that differ from the broker's defaults."""
+    def topics(self, names: Collection[str]) -> dict[str, TopicSpec]:
+        """Those of the named topics that exist, with all their settings in effect."""
 
     def create(self, topics: Sequence[TopicSpec]) -> list[str]:
         """Create those that do not exist; their names."""
