@@ -1,0 +1,246 @@
+"""A ward of simulated patients: readings frame by frame, and the truth beside them."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from simulator import population, scenarios
+from simulator.artefacts import Artefacts
+from simulator.devices import ETCO2, MAP, Devices, rounded
+from simulator.drives import Drives
+from simulator.episodes import ARTEFACTS, BENIGN, Episodes, act
+from simulator.physiology import Physiology, Rhythm
+from simulator.random_walks import OrnsteinUhlenbeck
+from simulator.scenarios import SCENARIOS, Course
+from vitalwatch.arrays import Doubles, Floats, Ints
+from vitalwatch.errors import UsageError
+from vitalwatch.messages import Truth
+from vitalwatch.vitals import COUNT, NAMES, bounds
+
+DEFAULT_START = 1_767_254_400_000
+"""2026-01-01 08:00 UTC, in ms: a ward's first frame if nobody says otherwise."""
+
+EXERTION = 0.26
+"""Daily life raises the logarithm of the heart rate by no more, and that of pressure by half."""
+
+_LOW, _HIGH = bounds("critical")
+_HARM = np.array([[name in row.harm for name in NAMES] for row in SCENARIOS.values()])
+
+_BLOCK_SECONDS = 600.0
+"""Daily life and time of day are looked at once a block, so a block may not be long."""
+
+
+class Ward:
+    """``patients`` simulated patients, read every ``interval`` seconds.
+
+    The same arguments give the same bits, however the frames are drawn. ``scenarios`` is
+    ``"mixed"`` (each patient of the ``share`` that deteriorates meets a random one), one name or
+    several names of :data:`simulator.scenarios.NAMES`, or None: stable patients, who still turn,
+    walk, cough, eat, sleep, hurt and have artefacts. Onsets are uniform in ``onset``, seconds
+    from the start; two equal numbers fix it. ``start_ms`` is the time of the first frame, UTC,
+    also the clock that patients live by.
+
+    Patients are read at moments of their own, spread evenly over the interval.
+    """
+
+    def __init__(
+        self,
+        patients: int,
+        seed: int,
+        interval: float = 5.0,
+        *,
+        start_ms: int = DEFAULT_START,
+        scenarios: str | Sequence[str] | None = "mixed",
+        share: float = 0.5,
+        onset: tuple[float, float] = (1800.0, 6 * 3600.0),
+    ) -> None:
+        """Raises UsageError for an unknown scenario, no patients, or an interval below 1 s."""
+        if patients < 1:
+            raise UsageError(f"{patients} patients: a ward needs at least one")
+        if interval < 1 or not np.isfinite(interval):
+            raise UsageError(f"a reading interval of {interval} s: it must be 1 s or more")
+        names = _names(scenarios)
+        streams = np.random.SeedSequence(seed).spawn(8)
+        person, planning, moments, body, wards, benign, faults, monitor = (
+            np.random.default_rng(stream) for stream in streams
+        )
+        self.interval = interval
+        self.start_ms = start_ms
+        self.population = population.draw(patients, person)
+        self.patients = [f"sim-{seed}-{number:06d}" for number in range(patients)]
+        self._plan = _plan(self.population, names, share, onset, planning)
+        self._moment = moments.random(patients) * interval
+        self._moment[0] = 0.0
+        self._physiology = Physiology(self.population, interval, body)
+        self._swing = OrnsteinUhlenbeck([900.0], patients, interval, wards)
+        self._benign = Episodes(BENIGN, self.population, benign)
+        self._faults = Episodes(ARTEFACTS, self.population, faults)
+        self._devices = Devices(self.population, interval, monitor)
+        self._artefacts = Artefacts(self.population, interval, monitor)
+        fitting = max(1, min(256, 65536 // patients), 1)
+        self._size = max(1, min(fitting, int(_BLOCK_SECONDS / interval)))
+        self._drawn = 0
+        self._block: Floats = np.empty((0, patients, COUNT), dtype=np.float32)
+        self._times: Ints = np.empty((0, patients), dtype=np.int64)
+        self._next = 0
+        self._critical_time = np.full(patients, np.inf)
+        self._critical_vital = np.full(patients, -1)
+        self.latent: Floats = np.empty((0, patients, COUNT), dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def step(self) -> tuple[Ints, Floats]:
+        """The next reading of every patient: times ``(N,)`` in ms, values ``(N, V)``.
+
+        Values are in the vitals' order and units, NaN where this frame does not hold the vital.
+        """
+        if self._next == len(self._block):
+            self._advance()
+        frame = self._next
+        self._next += 1
+        return self._times[frame], self._block[frame]
+
+    def frames(self, count: int | None = None) -> Iterator[tuple[Ints, Floats]]:
+        """The next ``count`` steps, or steps without end."""
+        done = 0
+        while count is None or done < count:
+            yield self.step()
+            done += 1
+
+    def read(self, count: int) -> tuple[Ints, Floats]:
+        """The next ``count`` steps at once: times ``(T, N)`` and values ``(T, N, V)``."""
+        times = np.empty((count, len(self)), dtype=np.int64)
+        values = np.empty((count, len(self), COUNT), dtype=np.float32)
+        done = 0
+        while done < count:
+            if self._next == len(self._block):
+                self._advance()
+            taken = min(count - done, len(self._block) - self._next)
+            times[done : done + taken] = self._times[self._next : self._next + taken]
+            values[done : done + taken] = self._block[self._next : self._next + taken]
+            self._next += taken
+            done += taken
+        return times, values
+
+    def _advance(self) -> None:
+        """Simulate the next block."""
+        size, count = self._size, len(self)
+        frames = self._drawn + np.arange(size)
+        times = frames[:, None] * self.interval + self._moment
+        self._drawn += size
+        begin, end = float(times[0].min()), float(times[-1].max()) + 1e-3
+        drives = Drives.none(size, count)
+        rhythm = self._rhythm(times)
+        resting = (rhythm.sleep[0] > 0.3) | self._plan.during(begin, end)
+        for name, episode in self._benign.advance(begin, end, resting).items():
+            act(name, episode, times[:, episode.patients], drives)
+        np.minimum(drives.rate, EXERTION, out=drives.rate)
+        np.minimum(drives.setpoint, EXERTION / 2, out=drives.setpoint)
+        self._act(drives, times, begin, end)
+        faults = self._faults.advance(begin, end, resting)
+        if "motion" in faults:
+            moving = faults["motion"]
+            on = moving.envelope(times[:, moving.patients], 3) * moving.size
+            drives.motion[:, moving.patients] += 0.7 * on
+
+        latent = self._physiology.advance(drives, rhythm)
+        shown = self._devices.average(latent, drives.irregular)
+        self._judge(latent, times)
+        values, inflating = self._devices.measure(shown, times)
+        self._artefacts.disturb(values, drives.motion, inflating, latent[:, MAP], faults, times)
+        self._block = np.ascontiguousarray(rounded(values).transpose(0, 2, 1))
+        self._times = self.start_ms + np.rint(times * 1000).astype(np.int64)
+        self._next = 0
+        self.latent = latent
+
+    def _act(self, drives: Drives, times: Doubles, begin: float, end: float) -> None:
+        """Let the scenarios act."""
+        swings = self._swing.advance(len(times))[:, 0]
+        for name, who in self._plan.active(begin, end).items():
+            swing = swings[:, who]
+            severity, since = self._plan.severity(who, times[:, who], swing)
+            form, strength = self._plan.form[who], self._plan.strength[who]
+            SCENARIOS[name].act(
+                Course(who, severity, since, swing, form, strength, self.population, drives)
+            )
+
+    def _rhythm(self, times: Doubles) -> Rhythm:
+        people = self.population
+        ends = times[[0, -1]] / 3600 + self.start_ms / 3_600_000
+        hour = ends % 24
+        daytime = np.cos((hour - 17) * (np.pi / 12))
+        night = (people.waking - people.bedtime) % 24
+        into = (hour - people.bedtime + 1) % 24 - 1  # an hour before bedtime is -1
+        sleep = np.minimum(into, night - into).clip(0, 0.5) * 2
+        part = np.linspace(0, 1, len(times), dtype=np.float32)[:, None]
+        blend = [(row[0] + (row[1] - row[0]) * part).astype(np.float32) for row in (sleep, daytime)]
+        return Rhythm(blend[0], blend[1])
+
+    def _judge(self, latent: Floats, times: Doubles) -> None:
+        """Note when a deteriorating patient's true vital sign first becomes critical."""
+        plan = self._plan
+        open_ = np.isinf(self._critical_time) & (plan.onset <= times[-1]) & (plan.end >= times[0])
+        who = np.flatnonzero(open_)
+        if not len(who):
+            return
+        values = latent[:, :, who]
+        beyond = (values < _LOW[:, None]) | (values > _HIGH[:, None])
+        beyond &= _HARM[plan.scenario[who]].T
+        beyond[:, ETCO2] &= self.population.capnograph[who]
+        own = times[:, who]
+        beyond &= ((own >= plan.onset[who]) & (own <= plan.end[who]))[:, None]
+        found = np.flatnonzero(beyond.any(axis=(0, 1)))
+        first = beyond[:, :, found].any(axis=1).argmax(axis=0)
+        patients = who[found]
+        self._critical_time[patients] = own[first, found]
+        self._critical_vital[patients] = beyond[first, :, found].argmax(axis=1)
+
+    @property
+    def truth(self) -> list[Truth]:
+        """What has begun so far, by onset."""
+        reached = (self._drawn - 1) * self.interval
+        entries = []
+        plan = self._plan
+        for row in np.flatnonzero(plan.onset <= reached + self._moment):
+            critical = self._critical_time[row]
+            known = bool(np.isfinite(critical))
+            entries.append(
+                Truth(
+                    patient=self.patients[row],
+                    event=scenarios.NAMES[plan.scenario[row]],
+                    benign=False,
+                    onset=self._ms(plan.onset[row]),
+                    end=self._ms(plan.end[row]),
+                    critical=self._ms(critical) if known else None,
+                    vital=NAMES[self._critical_vital[row]] if known else None,
+                )
+            )
+        return sorted(entries, key=lambda entry: (entry.onset, entry.patient))
+
+    def _ms(self, seconds: float) -> int:
+        return self.start_ms + round(seconds * 1000)
+
+
+def _names(scenarios_: str | Sequence[str] | None) -> tuple[str, ...]:
+    if scenarios_ is None:
+        return ()
+    names = (scenarios_,) if isinstance(scenarios_, str) else tuple(scenarios_)
+    if names == ("mixed",):
+        return scenarios.NAMES
+    for name in names:
+        if name not in SCENARIOS:
+            raise UsageError(
+                f"unknown scenario {name!r}: choose of mixed, none, {', '.join(scenarios.NAMES)}"
+            )
+    return names
+
+
+def _plan(
+    people: population.Population,
+    names: tuple[str, ...],
+    share: float,
+    onset: tuple[float, float],
+    rng: np.random.Generator,
+) -> scenarios.Plan:
+    return scenarios.plan(people, names, share if names else 0.0, onset, rng)
