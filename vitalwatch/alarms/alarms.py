@@ -1,0 +1,149 @@
+"""The room's one entry: from a round of readings to what happened to alarms, and to alerts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vitalwatch import config
+from vitalwatch.alarms import limits, wording
+from vitalwatch.alarms.conditions import (
+    COUNT,
+    DETERIORATION,
+    HIGHS,
+    IMPLAUSIBLE,
+    LOWS,
+    MEDIUM,
+    NO_BREATHING,
+    NO_SIGNAL,
+    STALE,
+)
+from vitalwatch.alarms.explain import Explanation
+from vitalwatch.alarms.machine import UNKNOWN, Machine, Transitions
+from vitalwatch.alarms.state import Columns, Field
+from vitalwatch.alarms.technical import Assessment, Watch
+from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
+from vitalwatch.messages import Alert, Origin
+
+
+class Alarms:
+    """Alarm state of all patients, by the row that the caller gives each.
+
+    A round of readings goes first through :meth:`assess`, is scored, and then goes through
+    :meth:`advance`; when a batch of a partition is through, :meth:`stale` follows. All return
+    :class:`Transitions`, of which :meth:`alerts` makes messages.
+    """
+
+    def __init__(self, settings: config.Alarms, model: str) -> None:
+        """``model`` is the fingerprint that alerts carry."""
+        self._model = model
+        self._level_days = 1 / settings.budget
+        self._watch = Watch(round(settings.stale_seconds * 1000))
+        self._machine = Machine()
+        self._state = Columns({"dipped": Field(np.bool_, 0, False)})
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of state a patient."""
+        return sum(part.row_bytes for part in (self._watch, self._machine, self._state))
+
+    def grow(self, capacity: int) -> None:
+        """Have at least ``capacity`` rows."""
+        for part in (self._watch, self._machine, self._state):
+            part.grow(capacity)
+
+    def clear(self, rows: Ints) -> None:
+        """Forget the patients of these rows; says nothing of alarms that were active."""
+        for part in (self._watch, self._machine, self._state):
+            part.clear(rows)
+
+    def in_alarm(self) -> int:
+        """Number of patients with a physiological condition in alarm."""
+        return self._machine.in_alarm()
+
+    def assess(
+        self, rows: Ints, times: Ints, values: Floats, stream: Ints, partition: Ints
+    ) -> Assessment:
+        """What one reading of each of n distinct patients is worth; remembers it.
+
+        ``times`` (n,) ms, after each patient's last; ``values`` (n, V) as received, NaN where not
+        measured; ``partition`` (n,) the number of each reading's partition, and ``stream`` (n,)
+        that partition's stream time at this reading: the largest time up to it, in log order.
+        """
+        return self._watch.assess(rows, times, values, stream, partition)
+
+    def advance(
+        self, rows: Ints, times: Ints, assessment: Assessment, rarity: Floats
+    ) -> Transitions:
+        """Advance all conditions by the readings that were just assessed.
+
+        ``rarity`` (n,) patient-days, NaN where the network had nothing to score. A signal that
+        was lost before a reading is raised first, at its deadline.
+        """
+        count = len(rows)
+        lost = np.flatnonzero(assessment.stale)
+        lost = lost[~self._machine.active(rows[lost], STALE)]
+        before = self._raise_stale(rows[lost], assessment.deadline[lost], lost)
+
+        level = np.full((count, COUNT), UNKNOWN, dtype=np.int8)
+        clear = np.zeros((count, COUNT), dtype=np.bool_)
+        level[:, LOWS], clear[:, LOWS] = limits.lows(assessment.clean, assessment.artefact)
+        level[:, HIGHS], clear[:, HIGHS] = limits.highs(assessment.clean, assessment.artefact)
+        level[:, DETERIORATION], clear[:, DETERIORATION], self._state["dipped"][rows] = (
+            limits.deterioration(rarity, self._level_days, self._state["dipped"][rows])
+        )
+        for columns, technical in (
+            (IMPLAUSIBLE, assessment.implausible),
+            (NO_SIGNAL, assessment.no_signal),
+            (NO_BREATHING, assessment.no_breathing),
+            (STALE, np.zeros(count, dtype=np.int8)),
+        ):
+            level[:, columns] = technical
+            clear[:, columns] = technical == 0
+        after = self._machine.step(rows, times, level, clear)
+        if not len(before):
+            return after
+        return before.joined(after)
+
+    def stale(self, partition: int, stream: int) -> Transitions:
+        """Signals of a partition that are lost now that its stream time is ``stream`` ms.
+
+        For the end of a batch, after its readings. The events have no reading (reading -1); each
+        belongs to the first record of the batch that brought the stream to the event's time.
+        """
+        rows, deadlines = self._watch.due(partition, stream)
+        new = ~self._machine.active(rows, STALE)
+        rows, deadlines = rows[new], deadlines[new]
+        return self._raise_stale(rows, deadlines, np.full(len(rows), -1))
+
+    def discharge(self, rows: Ints, times: Ints) -> Transitions:
+        """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms; forget them."""
+        transitions = self._machine.end(rows, times)
+        self.clear(rows)
+        return transitions
+
+    def alerts(
+        self,
+        transitions: Transitions,
+        patients: Sequence[str],
+        origins: Sequence[Origin],
+        assessment: Assessment | None = None,
+        rarity: Floats | None = None,
+        explanation: Explanation | None = None,
+    ) -> list[Alert]:
+        """The messages for k transitions, in their order.
+
+        ``patients`` and ``origins`` k each; the rest is of the n readings that the transitions
+        point into, and may be left out where no transition has a reading.
+        """
+        context = wording.Context(assessment, rarity, explanation)
+        events = transitions.events()
+        return [
+            wording.alert(event, patient, origin, self._model, context)
+            for event, patient, origin in zip(events, patients, origins, strict=True)
+        ]
+
+    def _raise_stale(self, rows: Ints, deadlines: Ints, index: Ints) -> Transitions:
+        level: Bytes8 = np.full((len(rows), COUNT), UNKNOWN, dtype=np.int8)
+        level[:, STALE] = MEDIUM
+        clear: Bools = np.zeros(level.shape, dtype=np.bool_)
+        return self._machine.step(rows, deadlines, level, clear).pointing(index)

@@ -1,0 +1,212 @@
+"""Alerts as messages: their identity, what drove them, and one sentence for a person."""
+
+import hashlib
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vitalwatch import vitals
+from vitalwatch.alarms import limits
+from vitalwatch.alarms.conditions import CONDITIONS, Condition
+from vitalwatch.alarms.explain import Explanation
+from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event
+from vitalwatch.alarms.technical import Assessment
+from vitalwatch.arrays import Floats
+from vitalwatch.messages import PRIORITIES, Alert, Driver, Origin
+from vitalwatch.messages import Event as Word
+
+WORDS: Final[dict[int, Word]] = {RAISED: "raised", ESCALATED: "escalated", CLEARED: "cleared"}
+
+SMALLEST_SHARE: Final = 0.05
+"""A vital with less of the whole is not named among the drivers."""
+
+SPOKEN_DRIVERS: Final = 3
+"""So many drivers are named in the sentence."""
+
+_PRESSURES: Final = ("sbp", "dbp", "map")
+_CHECK: Final = {
+    "hr": "the electrodes",
+    "spo2": "the probe",
+    "rr": "the sensor",
+    "sbp": "the line or cuff",
+    "dbp": "the line or cuff",
+    "map": "the line or cuff",
+    "temp": "the probe",
+    "etco2": "the sampling line",
+}
+
+
+class Context(NamedTuple):
+    """What is known of the readings that transitions point into, each for n readings."""
+
+    assessment: Assessment | None
+    rarity: Floats | None
+    explanation: Explanation | None
+
+
+def alert_id(patient: str, condition: str, raised: int) -> str:
+    """32 hexadecimal digits that stand for one alarm, from when it was raised (ms).
+
+    A rerun of the same readings, or a replay of them elsewhere, gives the same.
+    """
+    name = f"{len(patient)}:{patient}:{condition}:{raised}".encode()
+    return hashlib.blake2b(name, digest_size=16).hexdigest()
+
+
+def alert(event: Event, patient: str, origin: Origin, model: str, context: Context) -> Alert:
+    """One event as the message that is published."""
+    condition = CONDITIONS[event.condition]
+    physiological = condition.kind == "physiological"
+    drivers = _drivers(event, condition, context)
+    return Alert(
+        alert_id=alert_id(patient, condition.name, event.raised),
+        patient=patient,
+        event=WORDS[event.event],
+        kind=condition.kind,
+        condition=condition.name,
+        priority=PRIORITIES[event.priority - 1],
+        time=event.time,
+        onset=event.onset,
+        rarity=_number(context.rarity, event.reading) if physiological else None,
+        drivers=drivers,
+        sentence=_sentence(event, condition, drivers, context),
+        origin=origin,
+        model=model,
+    )
+
+
+def _number(values: Floats | None, *place: int) -> float | None:
+    """One value, or None where there is none; event.reading is -1 where there is no reading."""
+    if values is None or place[0] < 0:
+        return None
+    value = float(values[place])
+    return value if math.isfinite(value) else None
+
+
+def _in_steps(value: float | None, vital: int) -> float | None:
+    """Rounded to the device's resolution."""
+    if value is None:
+        return None
+    return round(value, 0 if vitals.VITALS[vital].resolution >= 1 else 1)
+
+
+def _driver(
+    share: float, vital: int, observed: float | None, reading: int, explanation: Explanation | None
+) -> Driver:
+    expected = low = high = None
+    if explanation is not None:
+        expected = _number(explanation.expected, reading, vital)
+        low = _number(explanation.low, reading, vital)
+        high = _number(explanation.high, reading, vital)
+    return Driver(
+        vital=vitals.NAMES[vital],
+        share=round(share, 3),
+        observed=_in_steps(observed, vital),
+        expected=_in_steps(expected, vital),
+        low=_in_steps(low, vital),
+        high=_in_steps(high, vital),
+    )
+
+
+def _drivers(event: Event, condition: Condition, context: Context) -> list[Driver]:
+    """The vital of the condition; for a deterioration those that make it up, most first."""
+    reading, explanation = event.reading, context.explanation
+    if reading < 0:
+        return []
+    if condition.vital is not None:
+        raw = context.assessment.raw if context.assessment else None
+        observed = _number(raw, reading, condition.vital)
+        return [_driver(1.0, condition.vital, observed, reading, explanation)]
+    if condition.rule != "deterioration" or explanation is None:
+        return []
+    share = explanation.share[reading]
+    return [
+        _driver(
+            float(share[vital]),
+            vital,
+            _number(explanation.observed, reading, vital),
+            reading,
+            explanation,
+        )
+        for vital in np.argsort(-share, kind="stable").tolist()
+        if share[vital] >= SMALLEST_SHARE
+    ]
+
+
+def _sentence(event: Event, condition: Condition, drivers: list[Driver], context: Context) -> str:
+    lasted = span(event.time - event.onset)
+    vital = condition.vital
+    if event.event == CLEARED:
+        return f"{_ended(event, condition, drivers)}, after {lasted}"
+    if condition.rule == "deterioration":
+        return _deterioration(event, drivers, context)
+    if condition.rule == "no_breathing":
+        return f"No breathing signal for {lasted}: apnoea, or sensor off"
+    if vital is None:
+        return "No readings: device off, or connection lost"
+    label = vitals.VITALS[vital].label
+    if condition.rule == "no_signal":
+        silence = context.assessment.silence[event.reading, vital] if context.assessment else 0
+        return f"{label}: no signal for {span(silence)}: check {_CHECK[vitals.NAMES[vital]]}"
+    observed = drivers[0].observed
+    if condition.rule == "implausible":
+        return f"{label} {_shown(observed, vital)} is not plausible: {_cause(vital, observed)}"
+    end = limits.limit(vital, condition.rule, event.priority)
+    return f"{label} {_shown(observed, vital)} (limit {end:g}), {condition.rule} for {lasted}"
+
+
+def _ended(event: Event, condition: Condition, drivers: list[Driver]) -> str:
+    if event.reading < 0:
+        return "No longer watched"
+    if condition.rule == "deterioration":
+        return "Vital signs are as expected again"
+    if condition.vital is None:
+        return "Readings are back"
+    value = _shown(drivers[0].observed, condition.vital)
+    back = "back within limits" if condition.kind == "physiological" else "the signal is back"
+    return f"{vitals.VITALS[condition.vital].label} {value}: {back}"
+
+
+def _deterioration(event: Event, drivers: list[Driver], context: Context) -> str:
+    parts = []
+    for driver in drivers[:SPOKEN_DRIVERS]:
+        vital = vitals.INDEX[driver.vital]
+        part = f"{vitals.VITALS[vital].label} {_shown(driver.observed, vital)}"
+        if driver.low is not None and driver.high is not None:
+            low, high = _plain(driver.low, vital), _plain(driver.high, vital)
+            part += f" (expected {low} to {high})"
+        outside = _number(
+            context.explanation.outside if context.explanation else None, event.reading, vital
+        )
+        if outside:
+            part += f", {'low' if outside < 0 else 'high'} for {span(round(abs(outside) * 1000))}"
+        parts.append(f"{part}, drives {driver.share:.0%}".replace("%", " %"))
+    return "; ".join(parts) or "Vital signs are rare for a stable patient"
+
+
+def _plain(value: float, vital: int) -> str:
+    return f"{value:.0f}" if vitals.VITALS[vital].resolution >= 1 else f"{value:.1f}"
+
+
+def _shown(value: float | None, vital: int) -> str:
+    return "" if value is None else f"{_plain(value, vital)} {vitals.VITALS[vital].unit}"
+
+
+def _cause(vital: int, value: float | None) -> str:
+    row = vitals.VITALS[vital]
+    low, high = row.plausible
+    if row.name in _PRESSURES:
+        if value is not None and low <= value <= high:
+            return "no pulse in the line, damped or closed"
+        return "line flushed, open or being zeroed"
+    return "probe not in place" if row.name == "temp" else "artefact"
+
+
+def span(ms: int) -> str:
+    """A duration for people: seconds below 90 s, minutes below 90 min, then hours."""
+    seconds = round(ms / 1000)
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{round(minutes / 60)} h"
