@@ -4,7 +4,7 @@ Each kind strikes each eligible patient again and again, with exponential waitin
 log-normal durations. A patient has at most one episode of a kind at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -95,8 +95,7 @@ class Episodes:
         self._start = self._end.copy()
         self._size = np.ones(shape, dtype=np.float32)
         self._choice = np.zeros(shape, dtype=np.float32)
-        self._fresh = np.nonzero(self._who)
-        self._renew(self._fresh, 0.0)
+        self._renew(np.nonzero(self._who), 0.0)
 
     def _renew(self, slots: tuple[Ints, ...], now: float) -> None:
         kind = slots[0]
@@ -108,6 +107,16 @@ class Episodes:
         self._end[slots] = start + length
         self._size[slots] = np.exp(0.35 * normal[1]).clip(0.5, 1.5)
         self._choice[slots] = self._rng.random(count)
+
+    def beginning(self, begin: float, end: float) -> Iterator[tuple[str, int, float, float]]:
+        """Kind, patient's row, start and end of those that start from ``begin`` to ``end``.
+
+        Of the block that :meth:`advance` was last called with.
+        """
+        kinds, rows = np.nonzero((self._start >= begin) & (self._start < end))
+        for kind, row in zip(kinds.tolist(), rows.tolist(), strict=True):
+            start, stop = float(self._start[kind, row]), float(self._end[kind, row])
+            yield self.kinds[kind].name, row, start, stop
 
     def advance(self, begin: float, end: float, resting: Bools) -> dict[str, Episode]:
         """The episodes that touch the time from ``begin`` to ``end``; call with ascending times.

@@ -44,12 +44,13 @@ _DRIFTS = {
     "rate": (0.022, 600.0),
     "rate_hours": (0.05, 7200.0),
     "stroke": (0.05, 1500.0),
-    "resistance": (0.06, 1200.0),
+    "resistance": (0.05, 1200.0),
     "setpoint": (0.035, 5400.0),
     "pressure_waves": (0.02, 7.0),
     "breathing": (0.07, 700.0),
     "shunt": (0.04, 2400.0),
     "fever": (0.12, 9000.0),
+    "obstruction": (0.10, 40.0),
     "restlessness": (1.0, 240.0),
 }
 """Standard deviation and correlation time in s of the spontaneous variations."""
@@ -129,7 +130,7 @@ class Physiology:
         hours = np.log1p(np.maximum(FEVER_RR * fever / people.rr, -0.5))
         breathing = drives.breathing + drift["breathing"] * (1 - 0.4 * rhythm.sleep) + hours
         breathing += 0.06 * restless - 0.08 * rhythm.sleep
-        rr, co2, pao2 = self._ventilation(drives, drift, breathing)
+        rr, co2, pao2 = self._ventilation(drives, rhythm, drift, breathing)
 
         latent = np.empty((frames, 8, len(people)), dtype=np.float32)
         latent[:, 0] = hr
@@ -182,13 +183,15 @@ class Physiology:
         return rates, tones, error
 
     def _ventilation(
-        self, drives: Drives, drift: dict[str, Floats], breathing: Floats
+        self, drives: Drives, rhythm: Rhythm, drift: dict[str, Floats], breathing: Floats
     ) -> tuple[Floats, Floats, Floats]:
         """Respiratory rate /min, ln ratio of arterial CO2 to normal, arterial O2 in mmHg."""
         people = self._people
         kept = (1 - drives.chemo_loss) * np.where(people.ventilated, 0, 1).astype(np.float32)
         chemo = people.chemo_gain * kept
-        exchange = people.gas_exchange * np.exp(-drives.shunt - drift["shunt"])
+        obstruction = np.maximum(drift["obstruction"] - np.float32(0.05), 0) * rhythm.sleep
+        obstruction *= people.snores
+        exchange = people.gas_exchange * np.exp(-drives.shunt - drift["shunt"] - obstruction)
         inspired = (people.fio2 + drives.oxygen) * np.float32(WATER_VAPOUR)
         driven = breathing + drives.depth
         k = self._carbon

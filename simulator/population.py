@@ -24,7 +24,8 @@ class Population:
     Persons: ``age`` in years, ``female``, ``bmi`` in kg/m2, ``copd``, ``hypertension``,
     ``beta_blocker``, ``skin_tone`` (Fitzpatrick 1 to 6), ``fitness`` (standard deviations),
     ``mobile`` (walks), ``ventilated``. Sleep: ``bedtime`` and ``waking`` in hours of the day,
-    ``dip`` the share by which mean pressure falls at night (10 to 20 % in most).
+    ``dip`` the share by which mean pressure falls at night (10 to 20 % in most), ``snores`` whether
+    breathing is obstructed in sleep, so that saturation dips.
 
     Set points awake at rest: ``hr`` /min, ``mean_pressure`` and ``pulse_pressure`` mmHg, ``rr``
     /min, ``temperature`` °C, ``paco2`` and ``pao2`` mmHg at the inspired oxygen share ``fio2``,
@@ -51,6 +52,7 @@ class Population:
     bedtime: Floats
     waking: Floats
     dip: Floats
+    snores: Bools
     hr: Floats
     mean_pressure: Floats
     pulse_pressure: Floats
@@ -121,6 +123,7 @@ def draw(patients: int, rng: np.random.Generator) -> Population:
         bedtime=normal(22.3, 0.7, 20.5, 24),
         waking=normal(6.6, 0.6, 5, 8.5),
         dip=normal(0.12, 0.04, 0.0, 0.19),
+        snores=chance(((bmi - 22) / 30).clip(0.05, 0.5)),
         hr=np.exp(ln_hr).clip(57, 104).astype(np.float32),
         mean_pressure=mean_pressure.clip(75, 104).astype(np.float32),
         pulse_pressure=pulse_pressure.clip(30, 75).astype(np.float32),

@@ -16,7 +16,7 @@ import numpy as np
 
 from simulator.drives import Drives
 from simulator.population import Population
-from vitalwatch.arrays import Bools, Doubles, Floats, Ints
+from vitalwatch.arrays import Floats, Ints
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -64,8 +64,9 @@ def _sepsis(c: Course) -> None:
     d.fever[:, k] += early * np.where(cold, -1.6, 1.2 + 1.2 * c.strength).astype(np.float32)
     blunt = np.where(c.people.beta_blocker[k], 0.4, 1).astype(np.float32)
     d.rate[:, k] += 0.12 * s * blunt
-    d.breathing[:, k] += 0.38 * s
-    d.shunt[:, k] += 0.18 * s
+    # lactic acid drives breathing beyond what carbon dioxide asks for
+    d.breathing[:, k] += 0.60 * s
+    d.shunt[:, k] += 0.22 * s
     d.resistance[:, k] -= 0.85 * s
     d.stroke[:, k] += 0.10 * early - 0.45 * np.maximum(s - 0.6, 0)
     d.baro_loss[:, k] += 0.3 * np.minimum(s, 1)
@@ -75,7 +76,7 @@ def _bleeding(c: Course, tachycardia: bool) -> None:
     # severity 1 is a loss of about 40 % of the blood volume (ATLS class III to IV)
     s, d, k = c.severity, c.drives, c.who
     d.stroke[:, k] -= 0.85 * s + 0.35 * np.maximum(s - 0.8, 0)
-    d.breathing[:, k] += (0.30 if tachycardia else 0.18) * s
+    d.breathing[:, k] += (0.60 if tachycardia else 0.35) * s
     d.depth[:, k] -= 0.06 * s
     d.fever[:, k] -= 0.5 * s
     if tachycardia:
@@ -192,14 +193,14 @@ def _heart_failure(c: Course) -> None:
     wet = np.float32(0.45) + np.float32(0.35) * c.strength  # lungs or pressure go first
     d.stroke[:, k] -= s * (1.35 - wet)
     d.shunt[:, k] += s * wet
-    d.breathing[:, k] += 0.36 * s
+    d.breathing[:, k] += 0.50 * s
     d.depth[:, k] -= 0.12 * s
     d.rate[:, k] += 0.14 * s * np.where(c.people.beta_blocker[k], 0.4, 1).astype(np.float32)
 
 
 def _hypertensive_crisis(c: Course) -> None:
     s, d, k = c.severity, c.drives, c.who
-    d.setpoint[:, k] += s * (0.36 + 0.16 * c.strength)
+    d.setpoint[:, k] += s * (0.42 + 0.16 * c.strength)
     d.resistance[:, k] += 0.15 * s
     d.rate[:, k] += 0.05 * s
     d.breathing[:, k] += 0.08 * s
@@ -236,89 +237,3 @@ SCENARIOS: Final = {
 """By name. Both haemorrhages lose blood alike; the blunted one does so without tachycardia."""
 
 NAMES: Final = tuple(SCENARIOS)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which patient meets what, and when; each ``(N,)``, times in s since the ward's start.
-
-    ``scenario`` indexes :data:`NAMES`, -1 for none; ``onset`` is infinite then.
-    """
-
-    scenario: Ints
-    onset: Doubles
-    rise: Doubles
-    stay: Doubles
-    recovery: Doubles
-    power: Floats
-    size: Floats
-    form: Floats
-    strength: Floats
-
-    @property
-    def end(self) -> Doubles:
-        """When it is over."""
-        return np.asarray(self.onset + self.rise + self.stay + self.recovery)
-
-    def during(self, begin: float, end: float) -> Bools:
-        """Who, ``(N,)``, is in a scenario at some moment from ``begin`` to ``end``."""
-        return np.asarray((self.onset < end) & (self.end >= begin))
-
-    def active(self, begin: float, end: float) -> dict[str, Ints]:
-        """Rows of the patients in each scenario at some moment from ``begin`` to ``end``."""
-        now = np.flatnonzero(self.during(begin, end))
-        found = {}
-        for index in np.unique(self.scenario[now]):
-            found[NAMES[index]] = now[self.scenario[now] == index]
-        return found
-
-    def severity(self, who: Ints, times: Doubles, swing: Floats) -> tuple[Floats, Floats]:
-        """Severity, and s since onset, of patients ``who (K,)`` at ``times (B, K)``."""
-        since = times - self.onset[who]
-        rising = (since / self.rise[who]).clip(0, 1) ** self.power[who]
-        falling = (since - self.rise[who] - self.stay[who]) / self.recovery[who]
-        # a course wavers, but not at its very beginning or end
-        level = rising * (1 - falling.clip(0, 1)) * self.size[who]
-        level *= 1 + 0.08 * swing
-        return level.astype(np.float32), np.maximum(since, 0).astype(np.float32)
-
-
-def plan(
-    people: Population,
-    names: tuple[str, ...],
-    share: float,
-    onset: tuple[float, float],
-    rng: np.random.Generator,
-) -> Plan:
-    """Give a ``share`` of the patients one of ``names`` each, at a time within ``onset`` (s)."""
-    count = len(people)
-    struck = rng.random(count) < share
-    pick = rng.integers(0, max(len(names), 1), count)
-    uniform = rng.random((7, count))
-    position = np.array([NAMES.index(name) for name in names] or [-1])
-    scenario = np.where(struck, position[pick], -1)
-    table = [SCENARIOS[name] for name in NAMES]
-
-    def between(field: str, draw: Doubles) -> Doubles:
-        low, high = np.array([getattr(row, field) for row in table]).T
-        return np.asarray(low[scenario] * (high[scenario] / low[scenario]) ** draw)
-
-    rise = between("rise", uniform[1])
-    # tension pneumothorax of the ventilated takes minutes
-    fast = people.ventilated & (scenario == NAMES.index("pneumothorax"))
-    rise = np.where(fast, 240 + 900 * uniform[1], rise)
-    # an apnoea is at its height when breathing stops
-    sudden = (uniform[5] < APNOEA) & (scenario == NAMES.index("desaturation"))
-    rise = np.where(sudden, 1.0, rise)
-    stay = between("stay", uniform[2])
-    return Plan(
-        scenario=scenario,
-        onset=np.where(struck, onset[0] + (onset[1] - onset[0]) * uniform[0], np.inf),
-        rise=rise,
-        stay=np.where(sudden, 600 + 300 * uniform[2], stay),
-        recovery=between("recovery", uniform[3]),
-        power=between("power", rng.random(count)).astype(np.float32),
-        size=(0.75 + 0.5 * uniform[4]).astype(np.float32),
-        form=uniform[5].astype(np.float32),
-        strength=uniform[6].astype(np.float32),
-    )

@@ -6,25 +6,24 @@ import numpy as np
 
 from simulator import population, scenarios
 from simulator.artefacts import Artefacts
-from simulator.devices import ETCO2, MAP, Devices, rounded
+from simulator.chronicle import Chronicle
+from simulator.devices import MAP, Devices, rounded
 from simulator.drives import Drives
 from simulator.episodes import ARTEFACTS, BENIGN, Episodes, act
 from simulator.physiology import Physiology, Rhythm
+from simulator.plan import Plan
 from simulator.random_walks import OrnsteinUhlenbeck
 from simulator.scenarios import SCENARIOS, Course
 from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.errors import UsageError
 from vitalwatch.messages import Truth
-from vitalwatch.vitals import COUNT, NAMES, bounds
+from vitalwatch.vitals import COUNT
 
 DEFAULT_START = 1_767_254_400_000
 """2026-01-01 08:00 UTC, in ms: a ward's first frame if nobody says otherwise."""
 
 EXERTION = 0.26
 """Daily life raises the logarithm of the heart rate by no more, and that of pressure by half."""
-
-_LOW, _HIGH = bounds("critical")
-_HARM = np.array([[name in row.harm for name in NAMES] for row in SCENARIOS.values()])
 
 _BLOCK_SECONDS = 600.0
 """Daily life and time of day are looked at once a block, so a block may not be long."""
@@ -37,7 +36,8 @@ class Ward:
     ``"mixed"`` (each patient of the ``share`` that deteriorates meets a random one), one name or
     several names of :data:`simulator.scenarios.NAMES`, or None: stable patients, who still turn,
     walk, cough, eat, sleep, hurt and have artefacts. Onsets are uniform in ``onset``, seconds
-    from the start; two equal numbers fix it. ``start_ms`` is the time of the first frame, UTC,
+    from the start; two equal numbers fix it. Deteriorations are drawn once, or again ``every`` so
+    many seconds for those who are not in one. ``start_ms`` is the time of the first frame, UTC,
     also the clock that patients live by.
 
     Patients are read at moments of their own, spread evenly over the interval.
@@ -53,6 +53,7 @@ class Ward:
         scenarios: str | Sequence[str] | None = "mixed",
         share: float = 0.5,
         onset: tuple[float, float] = (1800.0, 6 * 3600.0),
+        every: float = np.inf,
     ) -> None:
         """Raises UsageError for an unknown scenario, no patients, or an interval below 1 s."""
         if patients < 1:
@@ -68,7 +69,7 @@ class Ward:
         self.start_ms = start_ms
         self.population = population.draw(patients, person)
         self.patients = [f"sim-{seed}-{number:06d}" for number in range(patients)]
-        self._plan = _plan(self.population, names, share, onset, planning)
+        self._plan = Plan(self.population, names, share, onset, every, planning)
         self._moment = moments.random(patients) * interval
         self._moment[0] = 0.0
         self._physiology = Physiology(self.population, interval, body)
@@ -83,9 +84,8 @@ class Ward:
         self._block: Floats = np.empty((0, patients, COUNT), dtype=np.float32)
         self._times: Ints = np.empty((0, patients), dtype=np.int64)
         self._next = 0
-        self._critical_time = np.full(patients, np.inf)
-        self._critical_vital = np.full(patients, -1)
-        self.latent: Floats = np.empty((0, patients, COUNT), dtype=np.float32)
+        self._levels: Floats = np.empty((0, COUNT, patients), dtype=np.float32)
+        self._chronicle = Chronicle(self.population)
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -128,8 +128,10 @@ class Ward:
         size, count = self._size, len(self)
         frames = self._drawn + np.arange(size)
         times = frames[:, None] * self.interval + self._moment
+        begin = self._drawn * self.interval
         self._drawn += size
-        begin, end = float(times[0].min()), float(times[-1].max()) + 1e-3
+        end = self._drawn * self.interval
+        self._plan.advance(begin)
         drives = Drives.none(size, count)
         rhythm = self._rhythm(times)
         resting = (rhythm.sleep[0] > 0.3) | self._plan.during(begin, end)
@@ -144,15 +146,17 @@ class Ward:
             on = moving.envelope(times[:, moving.patients], 3) * moving.size
             drives.motion[:, moving.patients] += 0.7 * on
 
+        self._chronicle.note(self._plan, (self._benign, self._faults), begin, end)
+
         latent = self._physiology.advance(drives, rhythm)
         shown = self._devices.average(latent, drives.irregular)
-        self._judge(latent, times)
+        self._chronicle.judge(self._plan, latent, times)
         values, inflating = self._devices.measure(shown, times)
         self._artefacts.disturb(values, drives.motion, inflating, latent[:, MAP], faults, times)
         self._block = np.ascontiguousarray(rounded(values).transpose(0, 2, 1))
         self._times = self.start_ms + np.rint(times * 1000).astype(np.int64)
         self._next = 0
-        self.latent = latent
+        self._levels = latent
 
     def _act(self, drives: Drives, times: Doubles, begin: float, end: float) -> None:
         """Let the scenarios act."""
@@ -177,49 +181,17 @@ class Ward:
         blend = [(row[0] + (row[1] - row[0]) * part).astype(np.float32) for row in (sleep, daytime)]
         return Rhythm(blend[0], blend[1])
 
-    def _judge(self, latent: Floats, times: Doubles) -> None:
-        """Note when a deteriorating patient's true vital sign first becomes critical."""
-        plan = self._plan
-        open_ = np.isinf(self._critical_time) & (plan.onset <= times[-1]) & (plan.end >= times[0])
-        who = np.flatnonzero(open_)
-        if not len(who):
-            return
-        values = latent[:, :, who]
-        beyond = (values < _LOW[:, None]) | (values > _HIGH[:, None])
-        beyond &= _HARM[plan.scenario[who]].T
-        beyond[:, ETCO2] &= self.population.capnograph[who]
-        own = times[:, who]
-        beyond &= ((own >= plan.onset[who]) & (own <= plan.end[who]))[:, None]
-        found = np.flatnonzero(beyond.any(axis=(0, 1)))
-        first = beyond[:, :, found].any(axis=1).argmax(axis=0)
-        patients = who[found]
-        self._critical_time[patients] = own[first, found]
-        self._critical_vital[patients] = beyond[first, :, found].argmax(axis=1)
-
     @property
     def truth(self) -> list[Truth]:
-        """What has begun so far, by onset."""
-        reached = (self._drawn - 1) * self.interval
-        entries = []
-        plan = self._plan
-        for row in np.flatnonzero(plan.onset <= reached + self._moment):
-            critical = self._critical_time[row]
-            known = bool(np.isfinite(critical))
-            entries.append(
-                Truth(
-                    patient=self.patients[row],
-                    event=scenarios.NAMES[plan.scenario[row]],
-                    benign=False,
-                    onset=self._ms(plan.onset[row]),
-                    end=self._ms(plan.end[row]),
-                    critical=self._ms(critical) if known else None,
-                    vital=NAMES[self._critical_vital[row]] if known else None,
-                )
-            )
-        return sorted(entries, key=lambda entry: (entry.onset, entry.patient))
+        """All that had begun by the last frame drawn: deteriorations, benign events, artefacts."""
+        last = self._drawn - len(self._block) + self._next - 1
+        now = last * self.interval + self._moment
+        return self._chronicle.truth(self.patients, now, self.start_ms)
 
-    def _ms(self, seconds: float) -> int:
-        return self.start_ms + round(seconds * 1000)
+    @property
+    def levels(self) -> Floats:
+        """True levels of the vital signs at the last frame drawn, ``(N, V)``."""
+        return np.asarray(self._levels[self._next - 1].T)
 
 
 def _names(scenarios_: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -234,13 +206,3 @@ def _names(scenarios_: str | Sequence[str] | None) -> tuple[str, ...]:
                 f"unknown scenario {name!r}: choose of mixed, none, {', '.join(scenarios.NAMES)}"
             )
     return names
-
-
-def _plan(
-    people: population.Population,
-    names: tuple[str, ...],
-    share: float,
-    onset: tuple[float, float],
-    rng: np.random.Generator,
-) -> scenarios.Plan:
-    return scenarios.plan(people, names, share if names else 0.0, onset, rng)
