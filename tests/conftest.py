@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,13 @@ def needs() -> Callable[..., str]:
         return str(shutil.which(programs[0]))
 
     return find
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recordings of real patients, which are not part of the project."""
+    beside = Path(__file__).parent.parent.parent / "shared" / "recordings"
+    folder = Path(os.environ.get("VITALWATCH_RECORDINGS", beside))
+    if not folder.is_dir():
+        pytest.skip("needs recordings of patients: set VITALWATCH_RECORDINGS to their folder")
+    return folder
