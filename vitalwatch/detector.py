@@ -1,15 +1,27 @@
 """Scoring and alarms for the partitions of a stream: readings in, scores and alert events out.
 
 This is the whole detector without a broker. The daemon feeds it polled batches, ``vitalwatch
-score`` feeds it files, calibration and evaluation feed it simulated patients; all get the same
-output for the same log, however the log is cut into batches.
+score`` feeds it files, evaluation feeds it simulated patients; all get the same output for the
+same log, however the log is cut into batches.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+import torch
+
+from vitalwatch import config, vitals
+from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
+from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.messages import Alert
+from vitalwatch.messages import Alert, Origin
+from vitalwatch.model.checkpoint import Model
+from vitalwatch.scoring.evidence import Calibration
+from vitalwatch.scoring.rounds import rounds
+from vitalwatch.scoring.scorer import Answers, Scorer, Scores
+from vitalwatch.scoring.slab import UNSEEN, Slab
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,7 @@ class Detection:
     ``late`` (n,) marks readings that were not after the patient's last: not scored, NaN below.
     ``rarity`` (n,) patient-days; ``surprise`` (n, V) nats; ``expected``, ``low``, ``high`` (n, V)
     the prediction and its central 90 %; NaN where a vital was not measured. ``alerts`` in order
-    of the offset that brought them, then patient, then condition.
+    of the offset that brought them, then time, patient and condition.
     """
 
     late: Bools
@@ -47,9 +59,266 @@ class Detection:
     alerts: list[Alert]
 
 
+class _Source(NamedTuple):
+    """One partition: its number in here, its name, and its patients' rows."""
+
+    number: int
+    topic: str
+    partition: int
+    rows: dict[str, int]
+
+
+class _Patient(NamedTuple):
+    """Whose row it is."""
+
+    name: str
+    source: _Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """All readings of one call, (n,) each; ``spans`` says where a partition's lie, by its number.
+
+    ``stream`` is the partition's stream time at each reading: the largest time so far.
+    """
+
+    rows: Ints
+    times: Ints
+    values: Floats
+    offsets: Ints
+    number: Ints
+    stream: Ints
+    spans: dict[int, slice]
+
+    def place(self, source: int, row: int, time: int, before: int | None) -> int:
+        """Which reading brought the partition's stream to ``time`` for a patient without one.
+
+        That is the first with such a stream time, but none before the patient's own last (which
+        lies ``before`` the given place): a pure function of the log, however it is cut.
+        """
+        span = self.spans[source]
+        first = int(span.start + np.searchsorted(self.stream[span], time))
+        own = np.flatnonzero(
+            self.rows[span.start : before if before is not None else span.stop] == row
+        )
+        return max(first, int(span.start + own[-1])) if len(own) else first
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What was found at ``places`` (k,) of a batch."""
+
+    places: Ints
+    assessment: Assessment
+    scores: Scores
+
+
+_Dated = tuple[int, Alert]  # the place in the batch that brought it
+
+
 class Detector:
-    """All patients' state, and the one way to advance it."""
+    """All patients' state, and the one way to advance it. Sets torch to one thread.
+
+    One thread, because the matrix product of a row has the same bits in any batch only there,
+    and because idle OpenMP threads would spin against everything else in the process.
+    """
+
+    def __init__(self, model: Model, settings: config.Alarms) -> None:
+        torch.set_num_threads(1)
+        self._slab = Slab(model.network.hidden, vitals.COUNT)
+        self._scorer = Scorer(model.network, self._slab)
+        self._calibration = Calibration.of(model.calibration)
+        self._alarms = Alarms(settings, model.fingerprint)
+        self._alarms.grow(self._slab.capacity)
+        self._gone_ms = round(settings.discharge_hours * 3_600_000)
+        self._sources: dict[tuple[str, int], _Source] = {}
+        self._opened = 0
+        self._streams: dict[int, int] = {}  # by partition: the largest time seen
+        self._earliest: dict[int, int] = {}  # by partition: nobody is discharged before
+        self._patients: dict[int, _Patient] = {}  # by row
+
+    @property
+    def patients(self) -> int:
+        """Patients whose state is held."""
+        return len(self._patients)
+
+    @property
+    def in_alarm(self) -> int:
+        """Patients with a physiological alarm."""
+        return self._alarms.in_alarm()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of state a patient, alarms included."""
+        return self._slab.row_bytes + self._alarms.row_bytes
+
+    def drop(self, topic: str, partition: int) -> None:
+        """Forget a partition and its patients: it is another worker's now."""
+        source = self._sources.pop((topic, partition), None)
+        if source is not None:
+            self._forget(np.fromiter(source.rows.values(), np.int64, len(source.rows)))
+            self._streams.pop(source.number, None)
+            self._earliest.pop(source.number, None)
 
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions (at most one entry a partition)."""
-        raise NotImplementedError
+        if not batch:
+            return []
+        sources = [self._source(readings) for readings in batch]
+        joined = self._join(batch, sources)
+        count = len(joined.rows)
+        late = np.zeros(count, dtype=np.bool_)
+        rarity = np.full(count, np.nan, dtype=np.float32)
+        by_vital = np.full((4, count, vitals.COUNT), np.nan, dtype=np.float32)
+        alerts: list[_Dated] = []
+        for turn in rounds(joined.rows):
+            # Late is what is not after the patient's last reading, whatever came between.
+            fresh = joined.times[turn] > self._slab.times[joined.rows[turn]]
+            late[turn[~fresh]] = True
+            places = turn[fresh]
+            if not len(places):
+                continue
+            answers, rarity[places] = self._round(joined, places, alerts)
+            by_vital[0, places] = answers.surprise
+            seen = ~np.isnan(answers.surprise)
+            predicted = np.stack((answers.expected, answers.low, answers.high))
+            by_vital[1:, places] = np.where(seen, predicted, np.nan)
+        for source in sources:
+            self._end_of_batch(joined, source, alerts)
+        alerts.sort(key=lambda dated: (dated[0], dated[1].time, dated[1].patient))
+        detections = []
+        for source in sources:
+            span = joined.spans[source.number]
+            own = [alert for place, alert in alerts if span.start <= place < span.stop]
+            surprise, expected, low, high = by_vital[:, span]
+            detections.append(
+                Detection(late[span], rarity[span], surprise, expected, low, high, own)
+            )
+        return detections
+
+    def _source(self, readings: Readings) -> _Source:
+        key = (readings.topic, readings.partition)
+        if key not in self._sources:
+            self._sources[key] = _Source(self._opened, *key, {})
+            self._opened += 1
+        return self._sources[key]
+
+    def _join(self, batch: Sequence[Readings], sources: Sequence[_Source]) -> _Batch:
+        rows: list[int] = []
+        spans, streams, numbers = {}, [], []
+        for readings, source in zip(batch, sources, strict=True):
+            begin = len(rows)
+            held = source.rows
+            for name in readings.patients:
+                row = held.get(name)
+                if row is None:
+                    row = held[name] = self._admit(_Patient(name, source))
+                rows.append(row)
+            spans[source.number] = slice(begin, len(rows))
+            reached = self._streams.get(source.number, UNSEEN)
+            stream = np.maximum(np.maximum.accumulate(readings.times), reached)
+            if len(stream):
+                self._streams[source.number] = int(stream[-1])
+            streams.append(stream)
+            numbers.append(np.full(len(stream), source.number))
+        return _Batch(
+            rows=np.array(rows, dtype=np.int64),
+            times=np.concatenate([readings.times for readings in batch]),
+            values=np.concatenate([readings.values for readings in batch]),
+            offsets=np.concatenate([readings.offsets for readings in batch]),
+            number=np.concatenate(numbers),
+            stream=np.concatenate(streams),
+            spans=spans,
+        )
+
+    def _admit(self, patient: _Patient) -> int:
+        row = self._slab.take()
+        self._alarms.grow(self._slab.capacity)
+        self._patients[row] = patient
+        return row
+
+    def _round(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> tuple[Answers, Floats]:
+        """One reading each of distinct patients: judge, score, advance alarms, write alerts."""
+        rows, times = joined.rows[places], joined.times[places]
+        last = self._slab.times[rows]
+        gone = (last != UNSEEN) & (joined.stream[places] >= last + self._gone_ms)
+        if gone.any():
+            # Discharged in between by the stream's time, and a new patient now.
+            ended = self._alarms.discharge(rows[gone], last[gone] + self._gone_ms)
+            self._slab.blank(rows[gone])
+            self._write(joined, ended, None, alerts)
+        assessment = self._alarms.assess(
+            rows, times, joined.values[places], joined.stream[places], joined.number[places]
+        )
+        scores = self._scorer.step(rows, times, assessment.clean, self._calibration)
+        measured = ~np.isnan(assessment.clean).all(axis=1)
+        transitions = self._alarms.advance(
+            rows, times, assessment, np.where(measured, scores.rarity, np.float32(np.nan))
+        )
+        self._write(joined, transitions, _Round(places, assessment, scores), alerts)
+        return scores.answers, scores.rarity
+
+    def _end_of_batch(self, joined: _Batch, source: _Source, alerts: list[_Dated]) -> None:
+        """Signals lost and patients discharged by now, by the partition's stream time."""
+        stream = self._streams.get(source.number, UNSEEN)
+        self._write(joined, self._alarms.stale(source.number, stream), None, alerts)
+        if stream < self._earliest.get(source.number, stream):
+            return
+        rows = np.fromiter(source.rows.values(), np.int64, len(source.rows))
+        deadlines = self._slab.times[rows] + self._gone_ms
+        gone = deadlines <= stream
+        self._earliest[source.number] = int(deadlines[~gone].min(initial=stream + self._gone_ms))
+        if gone.any():
+            ended = self._alarms.discharge(rows[gone], deadlines[gone])
+            self._write(joined, ended, None, alerts)
+            self._forget(rows[gone])
+
+    def _write(
+        self,
+        joined: _Batch,
+        transitions: Transitions,
+        found: _Round | None,
+        alerts: list[_Dated],
+    ) -> None:
+        """Put transitions into words, each with the reading that brought it."""
+        if not len(transitions):
+            return
+        places, patients, origins = [], [], []
+        for reading, row, time, condition, event in zip(
+            transitions.reading.tolist(),
+            transitions.rows.tolist(),
+            transitions.time.tolist(),
+            transitions.condition.tolist(),
+            transitions.event.tolist(),
+            strict=True,
+        ):
+            name, source = self._patients[row]
+            place = int(found.places[reading]) if found is not None and reading >= 0 else None
+            if place is None or (condition == conditions.STALE and event == machine.RAISED):
+                place = joined.place(source.number, row, time, place)
+            places.append(place)
+            patients.append(name)
+            offset = int(joined.offsets[place])
+            origins.append(Origin(source.topic, source.partition, offset))
+        if found is None:
+            written = self._alarms.alerts(transitions, patients, origins)
+        else:
+            explanation = Explanation(
+                share=found.scores.share,
+                observed=found.scores.observed,
+                expected=found.scores.usual,
+                low=found.scores.usual_low,
+                high=found.scores.usual_high,
+                outside=found.scores.outside,
+            )
+            written = self._alarms.alerts(
+                transitions, patients, origins, found.assessment, found.scores.rarity, explanation
+            )
+        alerts.extend(zip(places, written, strict=True))
+
+    def _forget(self, rows: Ints) -> None:
+        self._slab.free(rows)
+        self._alarms.clear(rows)
+        for row in rows.tolist():
+            name, source = self._patients.pop(row)
+            del source.rows[name]

@@ -1,0 +1,109 @@
+"""``vitalwatch train``: make the model that ships, or another."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from vitalwatch.errors import UsageError
+
+EXAMPLES = """\
+examples:
+  vitalwatch train -o model.safetensors            the model that ships, in 10 to 20 minutes
+  vitalwatch train -o small.safetensors --hidden 16 --rounds 2
+                                                   a quick one, to try things out
+  vitalwatch run --model-path model.safetensors
+
+The same arguments give the same weights on the same machine. Training patients are simulated;
+those that calibrate the model are others, and those of `vitalwatch evaluate` are others again.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "train",
+        help="train and calibrate a model on simulated patients",
+        description="Train a network by truncated backpropagation through time, calibrate it on "
+        "patients it has not seen, and write both with a model card to one file.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write")
+    parser.add_argument("--hidden", type=int, default=64, help="LSTM units [default: 64]")
+    parser.add_argument("--rounds", type=int, default=160, help="fresh wards [default: 160]")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, calibrate, write; a card says how."""
+    # Here and not above: torch takes a second to import, and --help needs none of it.
+    import torch
+
+    import vitalwatch
+    from vitalwatch.model import checkpoint
+    from vitalwatch.training import calibration, loop
+
+    if arguments.hidden < 1 or arguments.rounds < 1:
+        raise UsageError("--hidden and --rounds must be 1 or more")
+    if not 0 <= arguments.seed < 1000:
+        raise UsageError("--seed must be 0 to 999")
+    torch.set_num_threads(1)  # the same sums in the same order, on any number of cores
+    began = time.monotonic()
+    plan = loop.Plan(hidden=arguments.hidden, rounds=arguments.rounds, seed=arguments.seed)
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        training = progress.add_task("training", total=plan.updates)
+        smooth = 0.0
+
+        def trained(done: int, nats: float) -> None:
+            nonlocal smooth
+            smooth = nats if done == 1 else 0.98 * smooth + 0.02 * nats
+            text = f"training, surprise {smooth:.3f} nats"
+            progress.update(training, completed=done, description=text)
+
+        network = loop.train(plan, trained)
+        surprise = loop.validate(network, plan)
+        calibrating = progress.add_task("calibrating, %", total=100)
+        made = calibration.calibrate(
+            network,
+            plan.seed,
+            lambda share: progress.update(calibrating, completed=int(100 * share)),
+        )
+    card = {
+        "name": "VitalWatch LSTM",
+        "version": vitalwatch.__version__,
+        "hidden": plan.hidden,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "command": f"vitalwatch train --hidden {plan.hidden} --rounds {plan.rounds} "
+        f"--seed {plan.seed}",
+        "trained_on": f"{plan.rounds * len(loop.INTERVALS) * plan.patients:,} simulated patients, "
+        f"read every {', '.join(f'{interval:g}' for interval in loop.INTERVALS)} s",
+        "readings": plan.updates * plan.frames * len(loop.INTERVALS) * plan.patients,
+        "calibrated_on": f"{calibration.PATIENT_DAYS:.0f} patient-days of "
+        f"{calibration.PATIENTS} other simulated patients without deterioration",
+        "surprise_nats_unseen_patients": round(surprise, 4),
+        "torch": torch.__version__,
+    }
+    checkpoint.save(arguments.output, network, made.tensors(), card)
+    minutes = (time.monotonic() - began) / 60
+    console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
+    return 0
