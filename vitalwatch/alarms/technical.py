@@ -26,13 +26,19 @@ SETTLING: Final = {"hr": 10, "spo2": 10, "sbp": 10, "dbp": 10, "map": 10, "temp"
 Not respiration: 0 and the first breaths after it may be an apnoea.
 """
 
-JUMP_MMHG: Final = 40.0
-JUMP_MS: Final = 10 * SECOND
-"""A pressure that moves by more than this within so long is the line's doing."""
+LEAPS: Final = {"sbp": 40.0, "dbp": 40.0, "map": 40.0, "temp": 1.0}
+LEAP_SECONDS: Final = {"sbp": 120.0, "dbp": 120.0, "map": 120.0, "temp": 600.0}
+FOLLOW_SECONDS: Final = {"sbp": 15.0, "dbp": 15.0, "map": 15.0, "temp": 60.0}
+"""A rise of a pressure by so many mmHg above its level (which follows with that time constant) is
+a line being flushed until it is over or has lasted so long; so is a temperature that moves either
+way by a probe being moved. A pressure's fall is believed at once: it may be a circulation failing.
+"""
+
+CLOSE_MS: Final = 10 * SECOND
+"""Leaps are told from values that follow each other so closely; in minutes a body can do much."""
 
 PULSE_MMHG: Final = 3.0
-"""The smallest pulse pressure of a line that is open to the patient, and the tolerance within
-which the mean lies between diastolic and systolic."""
+"""The smallest pulse pressure of a line that is open to the patient."""
 
 LOST_MS: Final = 60 * SECOND
 LOST_INTERVALS: Final = 5
@@ -41,7 +47,14 @@ LOST_INTERVALS: Final = 5
 _LOWEST, _HIGHEST = vitals.bounds("plausible")
 _SETTLING_MS: Final = np.array([SETTLING.get(name, 0) * SECOND for name in vitals.NAMES])
 _RR: Final = vitals.INDEX["rr"]
+_SBP: Final = vitals.INDEX["sbp"]
+_DBP: Final = vitals.INDEX["dbp"]
 _PRESSURES: Final = slice(vitals.INDEX["sbp"], vitals.INDEX["map"] + 1)  # sbp, dbp, map
+_LEAPING: Final = slice(vitals.INDEX["sbp"], vitals.INDEX["temp"] + 1)  # the same and temp
+_RISE: Final = np.array(list(LEAPS.values()), dtype=np.float32)
+_FALL: Final = np.array([np.inf, np.inf, np.inf, LEAPS["temp"]], dtype=np.float32)
+_LEAP_MS: Final = np.array([s * SECOND for s in LEAP_SECONDS.values()], dtype=np.int64)
+_FOLLOW_MS: Final = np.array([s * SECOND for s in FOLLOW_SECONDS.values()], dtype=np.float32)
 _SMOOTHING: Final = np.float32(0.25)
 _FOREVER: Final = -NEVER
 
@@ -53,9 +66,9 @@ class Assessment:
     ``raw`` (n, V) as received; ``clean`` (n, V) the same with NaN where a value is no
     measurement. Levels of technical conditions (-1 unknown, 0 no, else the priority):
     ``implausible`` and ``no_signal`` (n, V), ``no_breathing`` (n,). ``artefact`` (n, V) bool:
-    values that belong to an artefact, also before it shows. ``silence`` (n, V) ms since the last
-    usable value. ``stale`` (n,) bool: the signal was lost before this reading, at ``deadline``
-    (n,) ms.
+    values that belong to an artefact, also before it shows. ``silence`` (n, V) ms watched
+    without a usable value, NaN if there never was one. ``stale`` (n,) bool: the
+    signal was lost before this reading, at ``deadline`` (n,) ms.
     """
 
     raw: Floats
@@ -64,7 +77,7 @@ class Assessment:
     no_signal: Bytes8
     no_breathing: Bytes8
     artefact: Bools
-    silence: Ints
+    silence: Floats
     stale: Bools
     deadline: Ints
 
@@ -75,18 +88,18 @@ class Watch:
     def __init__(self, stale_ms: int) -> None:
         self._stale_ms = stale_ms
         self._earliest: dict[int, int] = {}  # by partition: no deadline lies before it
-        # until: not believed before then. usable: last usable value. interval: the usual ms
-        # between usable values. pressure, pressure_at: last plausible pressures. read: last
-        # reading. resumed: first reading after the signal was lost.
+        # until: not believed before then. silence: ms watched since the last usable value;
+        # interval: what is usual of that. level, level_at: what leaps are measured from;
+        # seen_at: last value that may leap. read: the last reading.
         self._state = Columns(
             {
                 "until": Field(np.int64, vitals.COUNT, NEVER),
-                "usable": Field(np.int64, vitals.COUNT, NEVER),
+                "silence": Field(np.float32, vitals.COUNT, np.nan),
                 "interval": Field(np.float32, vitals.COUNT, np.nan),
-                "pressure": Field(np.float32, 3, np.nan),
-                "pressure_at": Field(np.int64, 3, NEVER),
+                "level": Field(np.float32, len(_RISE), np.nan),
+                "level_at": Field(np.int64, len(_RISE), NEVER),
+                "seen_at": Field(np.int64, len(_RISE), NEVER),
                 "read": Field(np.int64, 0, NEVER),
-                "resumed": Field(np.int64, 0, NEVER),
                 "partition": Field(np.int32, 0, -1),
             }
         )
@@ -111,11 +124,12 @@ class Watch:
         coded = np.isin(values, CODES)
         absent = coded | np.isnan(values)
         outside = ~absent & ((values < _LOWEST) | (values > _HIGHEST))
-        pulseless, jump = self._line(rows, times, np.where(absent | outside, np.nan, values))
-        outside[:, _PRESSURES.start] |= pulseless
+        plausible = np.where(absent | outside, np.float32(np.nan), values)
+        outside[:, _LEAPING] |= self._leaps(rows, times, plausible[:, _LEAPING])
+        outside[:, _SBP] |= plausible[:, _SBP] - plausible[:, _DBP] <= PULSE_MMHG
         artefact = outside.copy()
-        line = artefact[:, _PRESSURES] | coded[:, _PRESSURES] | jump
-        artefact[:, _PRESSURES] = line.any(axis=1, keepdims=True)
+        line = (outside | coded)[:, _PRESSURES].any(axis=1, keepdims=True)
+        artefact[:, _PRESSURES] = line
 
         until = np.where(
             artefact | coded, times[:, None] + _SETTLING_MS, self._state["until"][rows]
@@ -123,10 +137,13 @@ class Watch:
         self._state["until"][rows] = until
         usable: Bools = ~(absent | artefact) & (times[:, None] >= until)
 
-        stale, deadline = self._follow(rows, times, stream, partition)
-        known = self._state["usable"][rows] != NEVER
-        silence, lost = self._presence(rows, times, usable)
+        before = self._state["read"][rows]
+        known = ~np.isnan(self._state["silence"][rows, _RR])
+        silence, lost = self._presence(rows, np.minimum(times - before, LOST_MS), usable)
         still = values[:, _RR] == 0
+        self._state["read"][rows] = times
+        self._state["partition"][rows] = partition
+        self._expect(times, partition)
         lost &= ~outside  # said by that condition
         lost[:, _RR] &= ~still
         return Assessment(
@@ -134,11 +151,11 @@ class Watch:
             clean=np.where(usable, values, np.float32(np.nan)),
             implausible=_level(outside, LOW, usable),
             no_signal=_level(lost, LOW, usable),
-            no_breathing=_level(still & known[:, _RR], MEDIUM, usable[:, _RR]),
+            no_breathing=_level(still & known, MEDIUM, usable[:, _RR]),
             artefact=artefact,
             silence=silence,
-            stale=stale,
-            deadline=deadline,
+            stale=(before != NEVER) & (stream >= before + self._stale_ms),
+            deadline=before + self._stale_ms,
         )
 
     def due(self, partition: int, stream: int) -> tuple[Ints, Ints]:
@@ -154,40 +171,42 @@ class Watch:
         self._earliest[partition] = int(deadlines[~late].min(initial=_FOREVER))
         return rows[late], deadlines[late]
 
-    def _line(self, rows: Ints, times: Ints, values: Floats) -> tuple[Bools, Bools]:
-        """Frames without a pulse in the pressures (n,), and pressures that jump (n, 3)."""
-        now, pressures = times[:, None], values[:, _PRESSURES]
-        before, at = self._state["pressure"][rows], self._state["pressure_at"][rows]
-        jump = (np.abs(pressures - before) > JUMP_MMHG) & (now - at <= JUMP_MS)
-        there = ~np.isnan(pressures)
-        self._state["pressure"][rows] = np.where(there, pressures, before)
-        self._state["pressure_at"][rows] = np.where(there, now, at)
-        return pressures[:, 0] - pressures[:, 1] <= PULSE_MMHG, jump
+    def _leaps(self, rows: Ints, times: Ints, values: Floats) -> Bools:
+        """Where pressures and temperature (n, 4) have left their level faster than a body can."""
+        now = times[:, None]
+        level, at = self._state["level"][rows], self._state["level_at"][rows]
+        away = values - level
+        close = (now - self._state["seen_at"][rows] <= CLOSE_MS) & (now - at <= _LEAP_MS)
+        leaps: Bools = ((away > _RISE) | (away < -_FALL)) & close
+        believed = ~(leaps | np.isnan(values))
+        elapsed = np.minimum(now - at, 10 * _LEAP_MS).astype(np.float32)
+        followed = level - away * np.expm1(-elapsed / _FOLLOW_MS)
+        followed = np.where(np.isnan(level) | (now - at > _LEAP_MS), values, followed)
+        self._state["level"][rows] = np.where(believed, followed, level)
+        self._state["level_at"][rows] = np.where(believed, now, at)
+        seen_at = self._state["seen_at"][rows]
+        self._state["seen_at"][rows] = np.where(np.isnan(values), seen_at, now)
+        return leaps
 
-    def _follow(self, rows: Ints, times: Ints, stream: Ints, partition: Ints) -> tuple[Bools, Ints]:
-        """Whether the patient's signal was lost before this reading, and the deadline for it."""
-        state = self._state
-        read = state["read"][rows]
-        deadline = read + self._stale_ms
-        stale = (read != NEVER) & (stream >= deadline)
-        state["resumed"][rows] = np.where(stale | (read == NEVER), times, state["resumed"][rows])
-        state["read"][rows] = times
-        state["partition"][rows] = partition
+    def _expect(self, times: Ints, partition: Ints) -> None:
+        """Keep the earliest deadline of each partition a lower bound."""
         for group in np.unique(partition).tolist():
-            earliest = int(times[partition == group].min()) + self._stale_ms
-            self._earliest[group] = min(self._earliest.get(group, _FOREVER), earliest)
-        return stale, deadline
+            deadline = int(times[partition == group].min()) + self._stale_ms
+            self._earliest[group] = min(self._earliest.get(group, _FOREVER), deadline)
 
-    def _presence(self, rows: Ints, times: Ints, usable: Bools) -> tuple[Ints, Bools]:
-        """Each vital's ms without a usable value (n, V), and whether that is too long."""
-        state, now = self._state, times[:, None]
-        last, interval = state["usable"][rows], state["interval"][rows]
-        silence = now - np.maximum(last, state["resumed"][rows][:, None])
-        lost = (silence > LOST_MS) & (silence > LOST_INTERVALS * interval)  # False for NaN
-        gap = np.where(last == NEVER, np.nan, now - last).astype(np.float32)
-        usual = np.where(np.isnan(interval), gap, interval + _SMOOTHING * (gap - interval))
-        state["interval"][rows] = np.where(usable, usual, interval)
-        state["usable"][rows] = np.where(usable, now, last)
+    def _presence(self, rows: Ints, watched: Ints, usable: Bools) -> tuple[Floats, Bools]:
+        """Each vital's ms without a usable value (n, V), NaN if there never was one; if too long.
+
+        ``watched`` (n,) ms that count since the last reading: a device that was away, or that
+        reports seldom, has not left out a vital for all that time.
+        """
+        interval = self._state["interval"][rows]
+        silence = self._state["silence"][rows] + watched[:, None].astype(np.float32)
+        lost: Bools = (silence > LOST_MS) & (silence > LOST_INTERVALS * interval)  # not if NaN
+        # A longer interval counts at once, for cuffs are irregular; a shorter one step by step.
+        usual = np.fmax(silence, interval + _SMOOTHING * (silence - interval))
+        self._state["interval"][rows] = np.where(usable, usual, interval)
+        self._state["silence"][rows] = np.where(usable, np.float32(0), silence)
         return silence, lost
 
 

@@ -24,7 +24,12 @@ SMALLEST_SHARE: Final = 0.05
 SPOKEN_DRIVERS: Final = 3
 """So many drivers are named in the sentence."""
 
-_PRESSURES: Final = ("sbp", "dbp", "map")
+_CAUSE: Final = {
+    "sbp": "line flushed, damped or being zeroed",
+    "dbp": "line flushed, damped or being zeroed",
+    "map": "line flushed, damped or being zeroed",
+    "temp": "probe not in place",
+}
 _CHECK: Final = {
     "hr": "the electrodes",
     "spo2": "the probe",
@@ -145,13 +150,16 @@ def _sentence(event: Event, condition: Condition, drivers: list[Driver], context
         return f"No breathing signal for {lasted}: apnoea, or sensor off"
     if vital is None:
         return "No readings: device off, or connection lost"
-    label = vitals.VITALS[vital].label
+    name, label = vitals.VITALS[vital].name, vitals.VITALS[vital].label
     if condition.rule == "no_signal":
-        silence = context.assessment.silence[event.reading, vital] if context.assessment else 0
-        return f"{label}: no signal for {span(silence)}: check {_CHECK[vitals.NAMES[vital]]}"
+        silence = _number(
+            context.assessment.silence if context.assessment else None, event.reading, vital
+        )
+        lasted = span(silence or 0)
+        return f"{label}: no signal for {lasted}: check {_CHECK[name]}"
     observed = drivers[0].observed
     if condition.rule == "implausible":
-        return f"{label} {_shown(observed, vital)} is not plausible: {_cause(vital, observed)}"
+        return f"{label} {_shown(observed, vital)} is not plausible: {_CAUSE.get(name, 'artefact')}"
     end = limits.limit(vital, condition.rule, event.priority)
     return f"{label} {_shown(observed, vital)} (limit {end:g}), {condition.rule} for {lasted}"
 
@@ -193,17 +201,7 @@ def _shown(value: float | None, vital: int) -> str:
     return "" if value is None else f"{_plain(value, vital)} {vitals.VITALS[vital].unit}"
 
 
-def _cause(vital: int, value: float | None) -> str:
-    row = vitals.VITALS[vital]
-    low, high = row.plausible
-    if row.name in _PRESSURES:
-        if value is not None and low <= value <= high:
-            return "no pulse in the line, damped or closed"
-        return "line flushed, open or being zeroed"
-    return "probe not in place" if row.name == "temp" else "artefact"
-
-
-def span(ms: int) -> str:
+def span(ms: float) -> str:
     """A duration for people: seconds below 90 s, minutes below 90 min, then hours."""
     seconds = round(ms / 1000)
     if seconds < 90:
