@@ -20,7 +20,7 @@ _LOW, _HIGH = bounds("critical")
 _HARM = np.array([[name in row.harm for name in NAMES] for row in SCENARIOS.values()])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     """Times in s since the ward's start; ``critical`` is infinite until it is reached."""
 
@@ -31,6 +31,7 @@ class _Entry:
     end: float
     critical: float = np.inf
     vital: str | None = None
+    said: bool = False
 
 
 class Chronicle:
@@ -42,14 +43,28 @@ class Chronicle:
     device. End-tidal CO2 counts only for patients who have a capnograph.
     """
 
-    def __init__(self, people: Population) -> None:
+    def __init__(self, people: Population, names: list[str], start_ms: int) -> None:
+        """``names`` are the patients'; ``start_ms`` the time of second 0, UTC."""
         self._people = people
         self._entries: list[_Entry] = []
         self._current: list[_Entry | None] = [None] * len(people)
         self._waiting = np.zeros(len(people), dtype=bool)
+        self._unsaid: list[_Entry] = []
+        self._start_ms = start_ms
+        self._names = names
+        self._night = (people.waking - people.bedtime).astype(np.float64) % 24 * 3600
+        # the night that may be going on at the start began on the evening before
+        self._bed = (people.bedtime - start_ms / 3_600_000) % 24 * 3600 - DAY
+        self._bed[self._bed + self._night <= 0] += DAY
 
     def note(self, plan: Plan, episodes: tuple[Episodes, ...], begin: float, end: float) -> None:
         """Write down what begins from ``begin`` to before ``end``."""
+        known = len(self._entries)
+        while len(rows := np.flatnonzero(self._bed < end)):
+            for row in rows.tolist():
+                bed = float(self._bed[row])
+                self._entries.append(_Entry(row, "sleep", True, bed, bed + float(self._night[row])))
+            self._bed[rows] += DAY
         for row in np.flatnonzero((plan.onset >= begin) & (plan.onset < end)).tolist():
             name = SCENARIO_NAMES[plan.scenario[row]]
             entry = _Entry(row, name, False, float(plan.onset[row]), float(plan.end[row]))
@@ -59,6 +74,7 @@ class Chronicle:
         for group in episodes:
             for kind, row, start, stop in group.beginning(begin, end):
                 self._entries.append(_Entry(row, kind, True, start, stop))
+        self._unsaid += self._entries[known:]
 
     def judge(self, plan: Plan, levels: Floats, times: Doubles) -> None:
         """Look for the first critical true level; ``levels (B, V, N)``, ``times (B, N)``."""
@@ -78,43 +94,42 @@ class Chronicle:
             entry = self._current[who[column]]
             assert entry is not None  # noqa: S101 - waiting patients have one
             entry.critical, entry.vital = float(own[frame, column]), NAMES[vital]
+            if entry not in self._unsaid:
+                self._unsaid.append(entry)
         self._waiting[who[found]] = False
         self._waiting[who[plan.end[who] < own[-1]]] = False
 
-    def truth(self, names: list[str], now: Doubles, start_ms: int) -> list[Truth]:
-        """What had begun by ``now (N,)`` in s since ``start_ms``, ordered by onset."""
-        entries = [entry for entry in self._entries if entry.onset <= now[entry.row]]
-        entries += self._nights(now, start_ms)
-        entries.sort(key=lambda entry: (entry.onset, entry.row, entry.event))
+    def truth(self, now: Doubles) -> list[Truth]:
+        """What had begun by ``now (N,)`` in s: deteriorations, then all else, each by onset."""
+        begun = [entry for entry in self._entries if entry.onset <= now[entry.row]]
+        begun.sort(key=lambda entry: (entry.benign, entry.onset, entry.row, entry.event))
+        return [self._told(entry, now) for entry in begun]
 
-        def ms(seconds: float) -> int:
-            return start_ms + round(seconds * 1000)
+    def news(self, now: Doubles) -> list[Truth]:
+        """What began, or became critical, up to ``now (N,)`` and since the last call."""
+        said, unsaid = [], []
+        for entry in self._unsaid:
+            begun = bool(entry.onset <= now[entry.row])
+            reached = entry.critical <= now[entry.row]
+            if reached or (begun and not entry.said):
+                said.append(self._told(entry, now))
+            entry.said = begun
+            if not begun or (np.isfinite(entry.critical) and not reached):
+                unsaid.append(entry)
+        self._unsaid = unsaid
+        return said
 
-        told = []
-        for entry in entries:
-            known = entry.critical <= now[entry.row]
-            told.append(
-                Truth(
-                    patient=names[entry.row],
-                    event=entry.event,
-                    benign=entry.benign,
-                    onset=ms(entry.onset),
-                    end=ms(entry.end),
-                    critical=ms(entry.critical) if known else None,
-                    vital=entry.vital if known else None,
-                )
-            )
-        return told
+    def _told(self, entry: _Entry, now: Doubles) -> Truth:
+        known = entry.critical <= now[entry.row]
+        return Truth(
+            patient=self._names[entry.row],
+            event=entry.event,
+            benign=entry.benign,
+            onset=self._ms(entry.onset),
+            end=self._ms(entry.end),
+            critical=self._ms(entry.critical) if known else None,
+            vital=entry.vital if known else None,
+        )
 
-    def _nights(self, now: Doubles, start_ms: int) -> list[_Entry]:
-        people = self._people
-        length = (people.waking - people.bedtime).astype(np.float64) % 24 * 3600
-        first = (people.bedtime - start_ms / 3_600_000) % 24 * 3600 - DAY
-        nights = []
-        for row in range(len(people)):
-            onset = float(first[row])
-            while onset <= now[row]:
-                if onset + length[row] > 0:
-                    nights.append(_Entry(row, "sleep", True, onset, float(onset + length[row])))
-                onset += DAY
-        return nights
+    def _ms(self, seconds: float) -> int:
+        return self._start_ms + round(seconds * 1000)

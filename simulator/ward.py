@@ -85,7 +85,7 @@ class Ward:
         self._times: Ints = np.empty((0, patients), dtype=np.int64)
         self._next = 0
         self._levels: Floats = np.empty((0, COUNT, patients), dtype=np.float32)
-        self._chronicle = Chronicle(self.population)
+        self._chronicle = Chronicle(self.population, self.patients, start_ms)
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -183,10 +183,18 @@ class Ward:
 
     @property
     def truth(self) -> list[Truth]:
-        """All that had begun by the last frame drawn: deteriorations, benign events, artefacts."""
+        """All that had begun by the last frame drawn: deteriorations first, then benign events
+        and artefacts, each by onset.
+        """
+        return self._chronicle.truth(self._now())
+
+    def news(self) -> list[Truth]:
+        """The truth that is new since the last call; what becomes critical is told again."""
+        return self._chronicle.news(self._now())
+
+    def _now(self) -> Doubles:
         last = self._drawn - len(self._block) + self._next - 1
-        now = last * self.interval + self._moment
-        return self._chronicle.truth(self.patients, now, self.start_ms)
+        return last * self.interval + self._moment
 
     @property
     def levels(self) -> Floats:
