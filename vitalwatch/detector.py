@@ -5,7 +5,7 @@ score`` feeds it files, evaluation feeds it simulated patients; all get the same
 same log, however the log is cut into batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -246,7 +246,8 @@ class Detector:
             # Discharged in between by the stream's time, and a new patient now.
             ended = self._alarms.discharge(rows[gone], last[gone] + self._gone_ms)
             self._slab.blank(rows[gone])
-            self._write(joined, ended, None, alerts)
+            before = dict(zip(rows[gone].tolist(), places[gone].tolist(), strict=True))
+            self._write(joined, ended, None, alerts, before)
         assessment = self._alarms.assess(
             rows, times, joined.values[places], joined.stream[places], joined.number[places]
         )
@@ -279,8 +280,12 @@ class Detector:
         transitions: Transitions,
         found: _Round | None,
         alerts: list[_Dated],
+        before: Mapping[int, int] | None = None,
     ) -> None:
-        """Put transitions into words, each with the reading that brought it."""
+        """Put transitions into words, each with the reading that brought it.
+
+        ``before``: by row, the place of a reading that the row's transitions lie before.
+        """
         if not len(transitions):
             return
         places, patients, origins = [], [], []
@@ -293,9 +298,13 @@ class Detector:
             strict=True,
         ):
             name, source = self._patients[row]
-            place = int(found.places[reading]) if found is not None and reading >= 0 else None
-            if place is None or (condition == conditions.STALE and event == machine.RAISED):
-                place = joined.place(source.number, row, time, place)
+            if found is not None and reading >= 0:
+                place = int(found.places[reading])
+                if condition == conditions.STALE and event == machine.RAISED:
+                    place = joined.place(source.number, row, time, place)
+            else:
+                bound = None if before is None else before[row]
+                place = joined.place(source.number, row, time, bound)
             places.append(place)
             patients.append(name)
             offset = int(joined.offsets[place])

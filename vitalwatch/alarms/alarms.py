@@ -116,8 +116,14 @@ class Alarms:
         return self._raise_stale(rows, deadlines, np.full(len(rows), -1))
 
     def discharge(self, rows: Ints, times: Ints) -> Transitions:
-        """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms; forget them."""
-        transitions = self._machine.end(rows, times)
+        """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms; forget them.
+
+        A signal that was lost before, but not yet said to be, is raised first.
+        """
+        deadlines = self._watch.deadlines(rows)
+        lost = (deadlines <= times) & ~self._machine.active(rows, STALE)
+        before = self._raise_stale(rows[lost], deadlines[lost], np.full(np.count_nonzero(lost), -1))
+        transitions = before.joined(self._machine.end(rows, times))
         self.clear(rows)
         return transitions
 

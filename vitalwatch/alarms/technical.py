@@ -158,6 +158,11 @@ class Watch:
             deadline=before + self._stale_ms,
         )
 
+    def deadlines(self, rows: Ints) -> Ints:
+        """When the signals of these patients (n,) count as lost, (n,) ms."""
+        deadlines: Ints = self._state["read"][rows] + self._stale_ms
+        return deadlines
+
     def due(self, partition: int, stream: int) -> tuple[Ints, Ints]:
         """Rows of a partition whose signal is lost at its stream time, and their deadlines.
 

@@ -26,7 +26,7 @@ TAIL_LOGS: Final = np.arange(17, dtype=np.float64) / 4
 """The tails that are tabulated: -log10 from 0 (always) by quarters to 4 (one in ten thousand)."""
 
 _ORDINARY: Final = np.float32(1)
-_CAP: Final = np.float32(6)
+_CAP: Final = np.float32(8)
 
 # Too much oxygen saturation and too low a diastolic pressure are no danger by themselves.
 _LOW_HARMS: Final = np.array([v.limit[0] is not None for v in vitals.VITALS])
@@ -82,7 +82,7 @@ class Calibration:
         }
 
     def excess(self, term: str, answers: Floats) -> Floats:
-        """-log10 of the tail frequency beyond the ordinary, in [0, 5]; ``answers`` (n, V).
+        """-log10 of the tail frequency beyond the ordinary, in [0, 7]; ``answers`` (n, V).
 
         Beyond the table the last decade's slope goes on. NaN gives 0.
         """

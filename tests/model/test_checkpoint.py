@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from vitalwatch.errors import CheckpointError
+from vitalwatch.model import checkpoint
+from vitalwatch.model.network import INPUTS, Network
+
+
+def test_a_model_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    network = Network(8)
+    path = tmp_path / "m.safetensors"
+    tails = torch.arange(4.0)
+    checkpoint.save(path, network, {"tails": tails}, {"hidden": 8, "name": "test"})
+    model = checkpoint.load(path)
+    assert model.card == {"hidden": 8, "name": "test"}
+    assert torch.equal(model.calibration["tails"], tails)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[name], tensor)
+
+
+def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+    network = Network(8)
+    prints = []
+    for number, value in enumerate((1.0, 1.0, 2.0)):
+        path = tmp_path / f"{number}.safetensors"
+        checkpoint.save(path, network, {"tails": torch.tensor([value])}, {"hidden": 8})
+        prints.append(checkpoint.load(path).fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_file_that_does_not_exist_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors.*vitalwatch train"):
+        checkpoint.load(tmp_path / "nowhere.safetensors")
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    text, foreign = tmp_path / "text", tmp_path / "foreign.safetensors"
+    text.write_text("not a model")
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, foreign)
+    for path in (text, foreign):
+        with pytest.raises(CheckpointError, match=path.name):
+            checkpoint.load(path)
+
+
+def test_a_model_of_another_shape_is_refused_and_not_half_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(path, Network(8), {}, {"hidden": 16})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.load(path)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    checkpoint.save(path, Network(8), {}, {"hidden": 8})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="cannot read"):
+        checkpoint.load(path)
+
+
+def test_stepping_through_a_sequence_equals_running_over_it() -> None:
+    torch.manual_seed(1)
+    network = Network(16).eval()
+    inputs = torch.from_numpy(
+        np.random.default_rng(1).normal(size=(20, 16, INPUTS)).astype(np.float32)
+    )
+    with torch.inference_mode():
+        whole, _ = network(inputs)
+        state = None
+        for frame in range(20):
+            step, state = network(inputs[frame : frame + 1], state)
+            torch.testing.assert_close(step.location[0], whole.location[frame])
+            torch.testing.assert_close(step.scale[0], whole.scale[frame])

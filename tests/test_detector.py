@@ -1,0 +1,228 @@
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator import Ward
+from vitalwatch import config, vitals
+from vitalwatch.arrays import Floats, Ints
+from vitalwatch.detector import Detection, Detector, Readings
+from vitalwatch.messages import Alert
+from vitalwatch.model import checkpoint
+
+SETTINGS = config.Alarms(stale_seconds=60, discharge_hours=0.5, budget=20)
+MINUTE = 60_000
+FIELDS = ("late", "rarity", "surprise", "expected", "low", "high")
+
+
+@functools.cache
+def detector_model() -> checkpoint.Model:
+    return checkpoint.load()
+
+
+def readings(
+    patients: Sequence[str], times: Sequence[int], partition: int = 0, **values: Sequence[float]
+) -> Readings:
+    table = np.full((len(patients), vitals.COUNT), np.nan, dtype=np.float32)
+    for name, column in values.items():
+        table[:, vitals.INDEX[name]] = column
+    return Readings(
+        "vitals.readings",
+        partition,
+        list(patients),
+        np.array(times, dtype=np.int64),
+        table,
+        np.arange(len(patients), dtype=np.int64),
+    )
+
+
+def cut(log: Readings, begin: int, end: int) -> Readings:
+    span = slice(begin, end)
+    return Readings(
+        log.topic,
+        log.partition,
+        log.patients[span],
+        log.times[span],
+        log.values[span],
+        log.offsets[span],
+    )
+
+
+@functools.cache
+def log(partition: int) -> Readings:
+    """A log with everything in it: gaps, discharges, late and repeated readings, artefacts."""
+    ward = Ward(patients=7, seed=20 + partition, interval=5, onset=(60, 600))
+    times, values = ward.read(240)
+    generator = np.random.default_rng(partition)
+    order = np.argsort(times.ravel() + generator.integers(-4000, 4000, times.size), kind="stable")
+    keep = order[generator.random(times.size) > 0.05]
+    flat_times, flat_values = times.ravel()[keep], values.reshape(-1, vitals.COUNT)[keep]
+    who = keep % 7
+    # One patient is away for four minutes, one for more than the discharge period.
+    away = (who == 1) & (flat_times - flat_times[0] > 5 * MINUTE)
+    away &= flat_times - flat_times[0] < 9 * MINUTE
+    gone = (who == 2) & (flat_times - flat_times[0] > 4 * MINUTE)
+    flat_times = np.where(gone, flat_times + 40 * MINUTE, flat_times)
+    stay = ~away
+    order = np.argsort(np.where(gone, flat_times, 0)[stay], kind="stable")
+    flat_times, flat_values, who = (
+        flat_times[stay][order],
+        flat_values[stay][order],
+        who[stay][order],
+    )
+    return Readings(
+        "vitals.readings",
+        partition,
+        [f"p{partition}-{number}" for number in who],
+        flat_times,
+        flat_values,
+        100 + 2 * np.arange(len(who), dtype=np.int64),
+    )
+
+
+def joined(parts: Sequence[Detection]) -> tuple[list[Any], list[Alert]]:
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS]
+    return columns, [alert for part in parts for alert in part.alerts]
+
+
+@functools.cache
+def whole(partition: int) -> tuple[list[Any], list[Alert]]:
+    return joined(Detector(detector_model(), SETTINGS).process([log(partition)]))
+
+
+def test_the_log_of_these_tests_has_everything_in_it() -> None:
+    columns, alerts = whole(0)
+    assert columns[0].sum() > 5, "late readings"
+    happened = {(alert.condition, alert.event) for alert in alerts}
+    assert {("stale", "raised"), ("stale", "cleared")} <= happened
+    assert {alert.kind for alert in alerts} == {"physiological", "technical"}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 1600), max_size=12), st.booleans())
+def test_scores_and_alerts_do_not_depend_on_how_the_log_is_cut(
+    cuts: list[int], together: bool
+) -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    parts: dict[int, list[Detection]] = {0: [], 1: []}
+    edges = [0, *sorted(cuts), 10**6]
+    for begin, end in itertools.pairwise(edges):
+        batch = [cut(log(partition), begin, end) for partition in (0, 1)]
+        batch = [part for part in batch if len(part.patients)]
+        found = (
+            detector.process(batch) if together else [detector.process([part])[0] for part in batch]
+        )
+        for part, detection in zip(batch, found, strict=True):
+            parts[part.partition].append(detection)
+    for partition in (0, 1):
+        columns, alerts = joined(parts[partition])
+        expected, expected_alerts = whole(partition)
+        for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
+            assert np.array_equal(got, wanted, equal_nan=name != "late"), name
+        assert alerts == expected_alerts
+
+
+def test_a_reading_not_after_the_patients_last_is_late_and_changes_nothing() -> None:
+    times = [0, 10, 5, 10, 20]
+    detection = Detector(detector_model(), SETTINGS).process(
+        [readings(["a"] * 5, [time * 1000 for time in times], hr=[80, 81, 200, 200, 82])]
+    )[0]
+    clean = Detector(detector_model(), SETTINGS).process(
+        [readings(["a"] * 3, [0, 10_000, 20_000], hr=[80, 81, 82])]
+    )[0]
+    assert detection.late.tolist() == [False, False, True, True, False]
+    assert np.array_equal(detection.rarity[~detection.late], clean.rarity)
+    assert np.isnan(detection.rarity[detection.late]).all()
+
+
+def test_a_lost_signal_is_raised_at_its_deadline_when_the_stream_gets_there() -> None:
+    detection = Detector(detector_model(), SETTINGS).process(
+        [readings(["a", "b", "b", "a"], [0, 30_000, 75_000, 90_000], hr=[80, 80, 80, 80])]
+    )[0]
+    stale = [alert for alert in detection.alerts if alert.condition == "stale"]
+    assert [(alert.patient, alert.event, alert.time) for alert in stale] == [
+        ("a", "raised", 60_000),
+        ("a", "cleared", 90_000),
+    ]
+    assert [alert.origin.offset for alert in stale] == [2, 3]
+
+
+def test_a_patient_who_comes_back_after_the_discharge_period_is_a_new_patient() -> None:
+    hours = 3_600_000
+    back = Detector(detector_model(), SETTINGS).process(
+        [readings(["a", "a"], [0, hours], hr=[120, 80])]
+    )[0]
+    new = Detector(detector_model(), SETTINGS).process([readings(["a"], [hours], hr=[80])])[0]
+    assert np.array_equal(back.surprise[1], new.surprise[0], equal_nan=True)
+
+
+def test_the_state_of_discharged_patients_is_freed() -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    for hour in range(5):
+        names = [f"p{hour}-{number}" for number in range(50)]
+        detector.process([readings(names, [hour * 3_600_000] * 50, hr=[80] * 50)])
+        assert detector.patients <= 50
+
+
+def test_dropping_a_partition_forgets_its_patients_and_no_others() -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    detector.process([readings(["a"], [0], 0, hr=[80]), readings(["b"], [0], 1, hr=[80])])
+    detector.drop("vitals.readings", 0)
+    assert detector.patients == 1
+    again = detector.process([readings(["a"], [0], 0, hr=[80])])[0]
+    assert not again.late[0]
+
+
+def test_a_dangerous_value_alarms_even_if_the_network_expects_it() -> None:
+    seconds = np.arange(0, 600, 5)
+    detection = Detector(detector_model(), config.Alarms(budget=1e-3)).process(
+        [readings(["a"] * len(seconds), (seconds * 1000).tolist(), spo2=[70] * len(seconds))]
+    )[0]
+    raised = [alert for alert in detection.alerts if alert.event == "raised"]
+    assert [(alert.condition, alert.priority) for alert in raised] == [("spo2_low", "high")]
+    assert raised[0].time - raised[0].onset <= 60_000
+
+
+def test_a_fall_the_network_did_not_expect_is_explained_by_the_vital_that_fell() -> None:
+    seconds = np.arange(0, 7200, 10)
+    generator = np.random.default_rng(2)
+    hr = np.round(78 + generator.normal(0, 1.0, len(seconds)))
+    spo2 = np.round(97 + generator.normal(0, 0.3, len(seconds)))
+    spo2[-60:] = 84
+    detection = Detector(detector_model(), config.Alarms()).process(
+        [readings(["a"] * len(seconds), (seconds * 1000).tolist(), hr=hr, spo2=spo2)]
+    )[0]
+    first = next(alert for alert in detection.alerts if alert.condition == "deterioration")
+    assert first.time >= int(seconds[-60]) * 1000
+    assert first.drivers[0].vital == "spo2"
+    assert first.drivers[0].share > 0.5
+    assert "SpO2 84 % (expected 9" in first.sentence
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 17, 100, 1000])
+def test_a_patients_scores_have_the_same_bits_in_any_company(count: int) -> None:
+    def stream(size: int) -> tuple[Ints, Floats]:
+        generator = np.random.default_rng(9)
+        values = np.round(generator.normal(80, 5, (20, 1, vitals.COUNT))).astype(np.float32)
+        others = np.round(generator.normal(80, 9, (20, size - 1, vitals.COUNT)))
+        return np.arange(20) * 1000, np.concatenate((values, others.astype(np.float32)), axis=1)
+
+    def rarities(size: int) -> list[bytes]:
+        times, values = stream(size)
+        detector = Detector(detector_model(), SETTINGS)
+        bits = []
+        for time, frame in zip(times, values, strict=True):
+            names = [f"p{number}" for number in range(size)]
+            part = Readings(
+                "t", 0, names, np.full(size, time), frame, np.arange(size, dtype=np.int64)
+            )
+            found = detector.process([part])[0]
+            bits.append(found.surprise[0].tobytes() + found.rarity[:1].tobytes())
+        return bits
+
+    assert rarities(count) == rarities(4)
