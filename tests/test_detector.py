@@ -195,7 +195,11 @@ def test_a_fall_the_network_did_not_expect_is_explained_by_the_vital_that_fell()
     spo2 = np.round(97 + generator.normal(0, 0.3, len(seconds)))
     spo2[-60:] = 84
     detection = Detector(detector_model(), config.Alarms()).process(
-        [readings(["a"] * len(seconds), (seconds * 1000).tolist(), hr=hr, spo2=spo2)]
+        [
+            readings(
+                ["a"] * len(seconds), (seconds * 1000).tolist(), hr=hr.tolist(), spo2=spo2.tolist()
+            )
+        ]
     )[0]
     first = next(alert for alert in detection.alerts if alert.condition == "deterioration")
     assert first.time >= int(seconds[-60]) * 1000

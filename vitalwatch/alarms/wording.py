@@ -189,7 +189,7 @@ def _deterioration(event: Event, drivers: list[Driver], context: Context) -> str
         )
         if outside:
             part += f", {'low' if outside < 0 else 'high'} for {span(round(abs(outside) * 1000))}"
-        parts.append(f"{part}, drives {driver.share:.0%}".replace("%", " %"))
+        parts.append(f"{part}, drives {100 * driver.share:.0f} %")
     return "; ".join(parts) or "Vital signs are rare for a stable patient"
 
 
