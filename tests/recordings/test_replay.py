@@ -38,7 +38,7 @@ class Outlet:
         value: bytes | None,
         *,
         timestamp: int | None = None,
-        headers: Headers = (),  # noqa: ARG002
+        headers: Headers = (),
     ) -> None:
         if len(self.sent) == self._fails_at:
             raise KeyboardInterrupt
