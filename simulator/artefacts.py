@@ -52,7 +52,7 @@ class Artefacts:
         first, second = noise[rows, 0, who], noise[rows, 1, who]
         saturation = values[rows, SPO2, who]
         # Motion makes an oximeter read low more often than high.
-        saturation -= size * (5 * np.maximum(first, 0) - 1.0 * np.minimum(first, 0))
+        saturation -= size * (7 * np.maximum(first, 0) - 1.0 * np.minimum(first, 0))
         chance = self._rng.random(len(rows), dtype=np.float32)
         saturation[(first > 1.3) & (size > 0.4) & (chance < 0.7)] = np.nan
         values[rows, SPO2, who] = np.minimum(saturation, 100)

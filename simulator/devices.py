@@ -13,8 +13,8 @@ SBP, DBP, MAP, TEMP = (INDEX[name] for name in ("sbp", "dbp", "map", "temp"))
 SHOWN = (HR, SPO2, RR, ETCO2)
 """Averaged by the device; the order of the fluctuations' axis."""
 
-_TAU = np.array([6.5, 8.5, 13.0, 14.0], dtype=np.float32)
-_SIZE = np.array([1.8, 0.4, 1.2, 1.0], dtype=np.float32)
+_TAU = np.array([4.5, 6.0, 13.0, 14.0], dtype=np.float32)
+_SIZE = np.array([2.0, 0.42, 1.3, 1.0], dtype=np.float32)
 """Beat to beat and breath to breath fluctuations: correlation time in s and standard deviation."""
 
 CUFF_INFLATION = 35.0
@@ -44,7 +44,7 @@ class Devices:
         )
         self._keep = np.exp(-interval / window).astype(np.float32)
         self._shown: Floats | None = None
-        self._drift = OrnsteinUhlenbeck([900.0, 900.0, 3600.0], count, interval, rng)
+        self._drift = OrnsteinUhlenbeck([1800.0, 1800.0, 3600.0], count, interval, rng)
         self._bias = self._biases(people, rng)
         self._phase = rng.random((2, count)) * [people.cuff_period, people.temperature_period]
         self._temperature_error = (0.1 * rng.standard_normal(count)).astype(np.float32)
@@ -55,7 +55,7 @@ class Devices:
     def _biases(people: Population, rng: np.random.Generator) -> Floats:
         """Constant errors ``(V, N)``: pulse +-3, SpO2 +-2 (two deviations), cuff mean +-3."""
         bias = rng.standard_normal((8, len(people))).astype(np.float32)
-        size = np.array([0.5, 0.7, 0.8, 3, 3, 3, 0.1, 1], dtype=np.float32)[:, None]
+        size = np.array([0.5, 1.1, 0.8, 3, 3, 3, 0.1, 2], dtype=np.float32)[:, None]
         bias *= size
         bias[SBP:TEMP] *= np.where(people.arterial_line, 0.5, 1)
         return bias
@@ -88,7 +88,7 @@ class Devices:
         people = self._people
         drift = self._drift.advance(len(shown))
         shown += self._bias
-        shown[:, SPO2] += 0.6 * drift[:, 0] + self._skin(shown[:, SPO2])
+        shown[:, SPO2] += 0.7 * drift[:, 0] + self._skin(shown[:, SPO2])
         shown[:, RR] += 1.2 * drift[:, 1] * np.where(people.ventilated, 0.2, 1).astype(np.float32)
         shown[:, TEMP] += 0.05 * drift[:, 2]
         self._miscount(shown)

@@ -47,7 +47,7 @@ _DRIFTS = {
     "resistance": (0.05, 1200.0),
     "setpoint": (0.035, 5400.0),
     "pressure_waves": (0.02, 7.0),
-    "breathing": (0.07, 700.0),
+    "breathing": (0.06, 900.0),
     "shunt": (0.04, 2400.0),
     "fever": (0.12, 9000.0),
     "obstruction": (0.10, 40.0),

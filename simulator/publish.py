@@ -187,7 +187,8 @@ class Pace:
 def play(ward: Ward, output: Output, pace: Pace, frames: int | None) -> Iterator[int]:
     """Write ``frames`` frames of the ward, or frames without end.
 
-    Yields the number of readings of each frame as it is done. Each patient's reading goes out when it is due; all are written in order of time.
+    Yields the number of readings of each frame as it is done. Each patient's reading goes out
+    when it is due; all are written in order of time.
     """
     first = None
     for times, values in ward.frames(frames):

@@ -42,15 +42,18 @@ class Averaged:
 
     x has correlation time tau and unit variance; dy/dt = (x - y) / window. The pair is a linear
     Gaussian process, so its transition over dt is exact: with a = exp(-dt/tau), b = exp(-dt/w)
-    and c = tau / (tau - w), E[y(t+dt)] = b y + c (a - b) x, and the covariance of the noise is the
-    stationary one less its propagated part.
+    and u = dt (1/w - 1/tau), E[y(t+dt)] = b y + dt/w (a - b)/u x, and the covariance of
+    the noise is the stationary one less its propagated part.
     """
 
     def __init__(self, tau: Floats, window: Floats, interval: float, rng: np.random.Generator):
-        """``tau`` and ``window`` are ``(C, N)`` in s and must differ; ``interval`` is dt in s."""
+        """``tau`` and ``window`` are ``(C, N)`` in s; ``interval`` is dt in s."""
         t, w = tau.astype(np.float64), window.astype(np.float64)
         a, b = np.exp(-interval / t), np.exp(-interval / w)
-        cross = t / (t - w) * (a - b)
+        u = interval * (1 / w - 1 / t)
+        cross = b.copy()  # the limit where window and correlation time are the same
+        np.divide(a - b, u, out=cross, where=np.abs(u) > 1e-6)
+        cross *= interval / w
         covariance = t / (t + w)  # stationary: var x = 1, cov(x, y) = var y = this
         variance_x = 1 - a**2
         mixed = covariance - a * (cross + b * covariance)

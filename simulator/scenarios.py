@@ -181,8 +181,8 @@ def _heart_block(c: Course) -> None:
     s = c.severity
     # second degree at first, every so many beats dropped; then an escape rhythm
     dropped = np.log1p(-0.38 * np.minimum(1.6 * s, 1) * (0.75 + 0.25 * np.tanh(2 * c.swing)))
-    escape = np.log((21 + 15 * c.strength) / c.people.hr[k])
-    complete = 1 / (1 + np.exp(-(s - 0.75) * 18))
+    escape = np.log((20 + 14 * c.strength) / c.people.hr[k])
+    complete = 1 / (1 + np.exp(-(s - 0.65) * 18))
     d.pace[:, k] += np.minimum(s * 5, 1)
     d.pace_rate[:, k] += (dropped * (1 - complete) + escape * complete).astype(np.float32)
     d.irregular[:, k] += (0.5 * np.minimum(2 * s, 1) * (1 - complete)).astype(np.float32)
