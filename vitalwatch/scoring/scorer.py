@@ -24,6 +24,8 @@ FADING_SECONDS: Final = np.float32(1200)
 
 USUAL_DEVIATIONS: Final = np.float32(2)
 
+_PLAUSIBLE: Final = vitals.bounds("plausible")
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -99,8 +101,8 @@ class Scorer:
             level=evidence.level(memory, value),
             danger=evidence.danger(value),
             expected=features.restore(location),
-            low=features.restore(location - half),
-            high=features.restore(location + half),
+            low=_possible(location - half),
+            high=_possible(location + half),
         )
         held = slab.held[rows]
         outside = slab.outside[rows]
@@ -131,8 +133,8 @@ class Scorer:
             share=faded / np.where(total > 0, total, 1)[:, None],
             observed=np.where(memory.watched > 0, features.restore(memory.last), np.nan),
             usual=np.where(never, np.nan, features.restore(usual)),
-            usual_low=np.where(never, np.nan, features.restore(usual_low)),
-            usual_high=np.where(never, np.nan, features.restore(usual_high)),
+            usual_low=np.where(never, np.nan, _possible(usual_low)),
+            usual_high=np.where(never, np.nan, _possible(usual_high)),
             outside=outside,
         )
 
@@ -163,6 +165,11 @@ class Scorer:
             prediction.location[0].numpy()[:count],
             prediction.scale[0].numpy()[:count],
         )
+
+
+def _possible(bound: Floats) -> Floats:
+    """A bound in the vitals' units, no further out than a living patient's monitor can show."""
+    return np.clip(features.restore(bound), *_PLAUSIBLE)
 
 
 def _time_outside(
