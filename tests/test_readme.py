@@ -1,0 +1,82 @@
+"""The README says only what works."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from vitalwatch import config, messages
+from vitalwatch.commands.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def sessions() -> list[tuple[str, str]]:
+    """Commands of the console blocks, with the output that the README shows."""
+    parts = [part for block in blocks("console") for part in re.split(r"^\$ ", block, flags=re.M)]
+    return [
+        (command, shown)
+        for command, _, shown in (part.partition("\n") for part in parts)
+        if command
+    ]
+
+
+@pytest.mark.parametrize(("command", "shown"), sessions())
+def test_a_console_session_gives_the_output_shown(command: str, shown: str, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    matches = doctest.OutputChecker().check_output(shown, done.stdout, doctest.ELLIPSIS)
+    assert matches, done.stdout
+
+
+def test_there_are_two_commands_of_one_line_on_the_first_screen() -> None:
+    first_screen = "\n".join(README.splitlines()[:32])
+    assert re.search(r"^python3 -m venv .* && \.venv/bin/vitalwatch demo$", first_screen, re.M)
+    assert re.search(r"^python3 -m venv .* && \.venv/bin/pytest\b.*$", first_screen, re.M)
+
+
+def test_every_reason_for_a_dead_letter_is_explained() -> None:
+    for reason, meaning in messages.REJECTIONS.items():
+        assert f"| `{reason}` | {meaning} |" in README
+
+
+def test_every_command_is_in_the_overview() -> None:
+    for command in set(COMMANDS) - {"version"}:
+        assert f"`vitalwatch {command}" in README
+
+
+def test_the_reading_shown_is_one() -> None:
+    reading = msgspec.json.decode(blocks("json")[0], type=messages.Reading)
+    assert reading.patient == "p17"
+
+
+def test_the_topics_shown_are_the_settings() -> None:
+    topics = config.Topics()
+    for name in (topics.readings, topics.scores, topics.alerts, topics.dead_letters, topics.truth):
+        assert f"| `{name}` |" in README
+
+
+def test_every_path_named_exists() -> None:
+    paths = re.findall(r"`((?:vitalwatch|deploy|tests|simulator|\.ci)/[\w./-]*)`", README)
+    assert paths
+    for path in paths:
+        assert (ROOT / path).exists(), path
