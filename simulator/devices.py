@@ -47,7 +47,6 @@ class Devices:
         self._drift = OrnsteinUhlenbeck([1800.0, 1800.0, 3600.0], count, interval, rng)
         self._bias = self._biases(people, rng)
         self._phase = rng.random((2, count)) * [people.cuff_period, people.temperature_period]
-        self._temperature_error = (0.1 * rng.standard_normal(count)).astype(np.float32)
         self._ectopy = np.cumsum(np.exp(rng.standard_normal(count)))
         self._rng = rng
 

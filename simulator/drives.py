@@ -14,8 +14,8 @@ class Drives:
     ``rate``, ``stroke``, ``resistance``, ``breathing`` and ``depth`` are natural logarithms of the
     ratio to normal of heart rate, stroke volume, vascular resistance, respiratory rate and tidal
     volume, before the reflexes answer; ``setpoint`` that of the mean pressure that the baroreflex
-    defends. ``shunt`` is the logarithm by which gas exchange is worse, ``oxygen`` a rise of the
-    inspired share, ``fever`` a rise of the temperature that the body defends, in °C.
+    defends. ``shunt`` is the logarithm by which gas exchange is worse, ``fever`` a rise
+    of the temperature that the body defends, in °C.
 
     ``pace`` in [0, 1] is how far a rhythm of its own rules the heart, at ``pace_rate`` (logarithm
     of the ratio to the normal rate); ``irregular`` in [0, 1] as in atrial fibrillation.
@@ -31,7 +31,6 @@ class Drives:
     breathing: Floats
     depth: Floats
     shunt: Floats
-    oxygen: Floats
     fever: Floats
     pace: Floats
     pace_rate: Floats

@@ -92,7 +92,7 @@ class Physiology:
         self._co2 = np.zeros(count, dtype=np.float32)
         self._pao2 = people.pao2.copy()
         self._fever = np.zeros(count, dtype=np.float32)
-        # Drift of the gap between arterial and end-tidal CO2, larger in chronic lung disease.
+        # between arterial and end-tidal CO2, larger in chronic lung disease
         self._gap = (3.0 + 4.0 * people.copd).astype(np.float32)
 
     def advance(self, drives: Drives, rhythm: Rhythm) -> Floats:
@@ -127,8 +127,8 @@ class Physiology:
         pulse = people.pulse_pressure * np.exp(0.9 * stroke + 0.8 * setpoint + 0.4 * tone_reflex)
         pulse = np.minimum(pulse, 1.3 * mean)
 
-        hours = np.log1p(np.maximum(FEVER_RR * fever / people.rr, -0.5))
-        breathing = drives.breathing + drift["breathing"] * (1 - 0.4 * rhythm.sleep) + hours
+        breathing = drives.breathing + drift["breathing"] * (1 - 0.4 * rhythm.sleep)
+        breathing += np.log1p(np.maximum(FEVER_RR * fever / people.rr, -0.5))
         breathing += 0.06 * restless - 0.08 * rhythm.sleep
         rr, co2, pao2 = self._ventilation(drives, rhythm, drift, breathing)
 
@@ -192,7 +192,7 @@ class Physiology:
         obstruction = np.maximum(drift["obstruction"] - np.float32(0.05), 0) * rhythm.sleep
         obstruction *= people.snores
         exchange = people.gas_exchange * np.exp(-drives.shunt - drift["shunt"] - obstruction)
-        inspired = (people.fio2 + drives.oxygen) * np.float32(WATER_VAPOUR)
+        inspired = people.fio2 * np.float32(WATER_VAPOUR)
         driven = breathing + drives.depth
         k = self._carbon
         solved = 1 / (1 + k * (1 + chemo))
@@ -206,7 +206,7 @@ class Physiology:
             drive = np.maximum(75 - pao2, 0) * np.float32(0.012)
             drive *= kept[frame]
             co2 = (co2 - k * (driven[frame] + drive)) * solved[frame]
-            target = (inspired[frame] - carbon * np.exp(co2)) * exchange[frame]
+            target = (inspired - carbon * np.exp(co2)) * exchange[frame]
             target += drives.stores[frame] * (drives.stores_pressure[frame] - target)
             pao2 = target + (pao2 - target) * self._oxygen
             np.maximum(pao2, 24, out=pao2)

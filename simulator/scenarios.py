@@ -125,7 +125,9 @@ def _desaturation(c: Course) -> None:
     pressure = np.maximum(400 - (400 - 60) * c.since / until_90, 28)
     d.stores[:, k] += still
     d.stores_pressure[:, k] += pressure.astype(np.float32) * apnoea
+    # carbon dioxide rises by about 5 mmHg a minute then, as if a few breaths were deep
     d.breathing[:, k] -= 1.9 * still
+    d.depth[:, k] += 0.9 * still
     d.chemo_loss[:, k] += 0.95 * still
     d.rate[:, k] += 0.10 * still * np.minimum(c.since / until_90, 1.2)
 

@@ -78,8 +78,8 @@ class Ward:
         self._faults = Episodes(ARTEFACTS, self.population, faults)
         self._devices = Devices(self.population, interval, monitor)
         self._artefacts = Artefacts(self.population, interval, monitor)
-        fitting = max(1, min(256, 65536 // patients), 1)
-        self._size = max(1, min(fitting, int(_BLOCK_SECONDS / interval)))
+        # arrays of a block that fit into the processor's cache
+        self._size = max(1, min(256, 65536 // patients, int(_BLOCK_SECONDS / interval)))
         self._drawn = 0
         self._block: Floats = np.empty((0, patients, COUNT), dtype=np.float32)
         self._times: Ints = np.empty((0, patients), dtype=np.int64)
@@ -198,7 +198,7 @@ class Ward:
 
     @property
     def levels(self) -> Floats:
-        """True levels of the vital signs at the last frame drawn, ``(N, V)``."""
+        """True levels of the vital signs at the last frame drawn, ``(N, V)``; one must be."""
         return np.asarray(self._levels[self._next - 1].T)
 
 

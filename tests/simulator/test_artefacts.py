@@ -10,7 +10,7 @@ SPO2, HR, RR, MAP, TEMP = (INDEX[name] for name in ("spo2", "hr", "rr", "map", "
 
 
 class Shift:
-    """Eight hours of 120 stable patients at 5 s: times ``(T, N)``, values and levels ``(T, N, V)``."""
+    """Eight hours of 120 stable patients: times ``(T, N)``, values and levels ``(T, N, V)``."""
 
     def __init__(self) -> None:
         self.ward = Ward(120, 12, 5.0, scenarios=None)

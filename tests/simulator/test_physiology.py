@@ -77,7 +77,8 @@ def test_too_little_breathing_raises_carbon_dioxide_and_lowers_saturation(
 
 def test_oxygen_hides_too_little_breathing_from_the_oximeter(people: Population) -> None:
     on_air = effect(people, "spo2", None, breathing=-0.7, chemo_loss=0.9)
-    on_oxygen = effect(people, "spo2", None, oxygen=0.2, breathing=-0.7, chemo_loss=0.9)
+    treated = replace(people, fio2=people.fio2 + np.float32(0.2))
+    on_oxygen = effect(treated, "spo2", None, breathing=-0.7, chemo_loss=0.9)
     assert on_oxygen > on_air + 3
 
 
