@@ -2,11 +2,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vitalwatch.recordings.recording import Recording
 from vitalwatch.recordings.replay import Pace, replay
-from vitalwatch.stream.broker import Headers
+from vitalwatch.stream.broker import Headers, RecordBatch, TopicPartition
+from vitalwatch.stream.decode import Decoder
 
 
 class Time:
@@ -124,3 +126,42 @@ def test_an_interruption_tells_how_far_it_came(ward: Recording) -> None:
             lambda n, at: progress.append((n, at)),
         )
     assert progress[-1] == (3, 11_000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mimic2-numerics/a40834n.csv",
+        "vitaldb-surgery/case_4096_1min.csv.gz",
+        "mimic4-demo-vitals/vitals_wide.csv.gz",
+    ],
+)
+def test_a_replay_brings_the_very_readings_that_are_scored_without_a_broker(
+    recordings: Path, name: str
+) -> None:
+    time = Time()
+    outlet = Outlet(time)
+    recording = Recording(recordings / name)
+    play(recording, time, outlet, math.inf)
+    batch = RecordBatch(
+        TopicPartition(recording.name, 0),
+        list(range(len(outlet.sent))),
+        [timestamp or 0 for *_, timestamp in outlet.sent],
+        [key for _, _, key, _, _ in outlet.sent],
+        [value for *_, value, _ in outlet.sent],
+        [()] * len(outlet.sent),
+        len(outlet.sent),
+    )
+    decoded = Decoder().decode(batch)
+    assert decoded.rejected == []
+    start = 0
+    with recording.stream() as stream:
+        for rows in stream.parts:
+            scored = stream.readings(rows, recording.name, start)
+            span = slice(start, start + len(rows))
+            assert decoded.readings.patients[span] == scored.patients
+            np.testing.assert_array_equal(decoded.readings.times[span], scored.times)
+            np.testing.assert_array_equal(decoded.readings.values[span], scored.values)
+            np.testing.assert_array_equal(decoded.readings.offsets[span], scored.offsets)
+            start += len(rows)
+    assert start == len(outlet.sent)
