@@ -2,20 +2,54 @@
 
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, cast
 
 import pytest
 
+from vitalwatch.config import Kafka
 from vitalwatch.stream.broker import Broker, TopicSpec
+from vitalwatch.stream.kafka import KafkaBroker, connect
 from vitalwatch.stream.memory import MemoryBroker
 
 MakeTopic = Callable[..., str]
 
 
-@pytest.fixture(params=["memory"])
-def broker(request: pytest.FixtureRequest) -> Broker:
+@pytest.fixture(scope="session")
+def kafka(kafka_address: str) -> Iterator[KafkaBroker]:
+    """The real broker."""
+    broker = connect(Kafka(bootstrap=kafka_address))
+    yield broker
+    broker.close()
+
+
+class Tidy:
+    """A broker that closes after the test what the test opened and may not have closed."""
+
+    def __init__(self, broker: Broker, stack: ExitStack) -> None:
+        self._broker = broker
+        self._stack = stack
+
+    def __getattr__(self, attribute: str) -> Any:
+        method = getattr(self._broker, attribute)
+        if attribute not in ("source", "sink", "publisher"):
+            return method
+
+        def opening(*arguments: Any, **named: Any) -> Any:
+            opened = method(*arguments, **named)
+            self._stack.callback(opened.close)
+            return opened
+
+        return opening
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """One backend after the other."""
-    return MemoryBroker()
+    real = MemoryBroker() if request.param == "memory" else request.getfixturevalue("kafka")
+    with ExitStack() as stack:
+        yield cast(Broker, Tidy(real, stack))
 
 
 @pytest.fixture

@@ -185,7 +185,8 @@ class Broker(Protocol):
         """Join ``group``; start at the committed offset, else at the first retained record.
 
         ``instance`` is a stable name of this worker (static membership): a worker that died and
-        comes back under its name gets its partitions without a rebalance, and fences the old one.
+        comes back under its name gets its partitions without a rebalance, and fences the old one,
+        which learns of it with its next commit at the latest.
         Raises BrokerError for topics that do not exist.
         """
 
@@ -200,8 +201,8 @@ class Broker(Protocol):
     ) -> Iterator[RecordBatch]:
         """Committed records with offsets from ``start`` to below ``end``, without a group.
 
-        ``end`` is by default the end of what is committed now. With the end of :meth:`bounds` it
-        first waits for the transactions that are open below it, as a restore must.
+        ``end`` is by default the partition's end as of now, as in :meth:`bounds`. Waits for the
+        transactions that are open below it, so that what was committed before is never missed.
         """
 
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
