@@ -80,7 +80,7 @@ class Board:
     def _table(self, kind: Kind, now: int, room: int) -> Table:
         alerts = sorted(
             (alert for alert in self._alerts.values() if alert.kind == kind),
-            key=lambda a: (a.event != "cleared", PRIORITIES.index(a.priority), a.time),
+            key=lambda a: (-1 if a.event == "cleared" else PRIORITIES.index(a.priority), a.time),
             reverse=True,
         )
         table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
