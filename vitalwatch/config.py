@@ -147,7 +147,12 @@ class Alarms(msgspec.Struct, frozen=True, kw_only=True):
         float, _about("false alarms that a patient may cause per day", gt=0, le=1000)
     ] = 1.0
     stale_seconds: Annotated[
-        float, _about("no reading for so long, by the stream's time, is a lost signal", ge=1)
+        float,
+        _about(
+            "no reading for so long, by the stream's time, is a lost signal; longer where a "
+            "patient is read seldom",
+            ge=1,
+        ),
     ] = 300.0
     discharge_hours: Annotated[
         float, _about("no reading for so long, by the stream's time, frees the state", gt=0)

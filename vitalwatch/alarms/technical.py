@@ -90,7 +90,7 @@ class Watch:
         self._earliest: dict[int, int] = {}  # by partition: no deadline lies before it
         # until: not believed before then. silence: ms watched since the last usable value;
         # interval: what is usual of that. level, level_at: what leaps are measured from;
-        # seen_at: last value that may leap. read: the last reading.
+        # seen_at: last value that may leap. read: the last reading; pace: usual ms between.
         self._state = Columns(
             {
                 "until": Field(np.int64, vitals.COUNT, NEVER),
@@ -100,6 +100,7 @@ class Watch:
                 "level_at": Field(np.int64, len(_RISE), NEVER),
                 "seen_at": Field(np.int64, len(_RISE), NEVER),
                 "read": Field(np.int64, 0, NEVER),
+                "pace": Field(np.float32, 0, np.nan),
                 "partition": Field(np.int32, 0, -1),
             }
         )
@@ -137,11 +138,11 @@ class Watch:
         self._state["until"][rows] = until
         usable: Bools = ~(absent | artefact) & (times[:, None] >= until)
 
-        before = self._state["read"][rows]
+        before, deadline = self._state["read"][rows], self.deadlines(rows)
         known = ~np.isnan(self._state["silence"][rows, _RR])
         silence, lost = self._presence(rows, np.minimum(times - before, LOST_MS), usable)
         still = values[:, _RR] == 0
-        self._state["read"][rows] = times
+        self._follow(rows, times, before)
         self._state["partition"][rows] = partition
         self._expect(times, partition)
         lost &= ~outside  # said by that condition
@@ -154,13 +155,17 @@ class Watch:
             no_breathing=_level(still & known, MEDIUM, usable[:, _RR]),
             artefact=artefact,
             silence=silence,
-            stale=(before != NEVER) & (stream >= before + self._stale_ms),
-            deadline=before + self._stale_ms,
+            stale=(before != NEVER) & (stream >= deadline),
+            deadline=deadline,
         )
 
     def deadlines(self, rows: Ints) -> Ints:
-        """When the signals of these patients (n,) count as lost, (n,) ms."""
-        deadlines: Ints = self._state["read"][rows] + self._stale_ms
+        """When the signals of these patients (n,) count as lost, (n,) ms.
+
+        A patient who is charted once an hour has not lost his signal after five minutes.
+        """
+        unusual = np.fmax(self._stale_ms, LOST_INTERVALS * self._state["pace"][rows])
+        deadlines: Ints = self._state["read"][rows] + unusual.astype(np.int64)
         return deadlines
 
     def due(self, partition: int, stream: int) -> tuple[Ints, Ints]:
@@ -171,7 +176,7 @@ class Watch:
         if stream < self._earliest.get(partition, stream + 1):
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         rows = np.flatnonzero(self._state["partition"] == partition)
-        deadlines = self._state["read"][rows] + self._stale_ms
+        deadlines = self.deadlines(rows)
         late = deadlines <= stream
         self._earliest[partition] = int(deadlines[~late].min(initial=_FOREVER))
         return rows[late], deadlines[late]
@@ -192,6 +197,15 @@ class Watch:
         seen_at = self._state["seen_at"][rows]
         self._state["seen_at"][rows] = np.where(np.isnan(values), seen_at, now)
         return leaps
+
+    def _follow(self, rows: Ints, times: Ints, before: Ints) -> None:
+        """Note a reading of each of n patients, whose last was at ``before`` (n,) ms."""
+        gap = np.where(before == NEVER, np.nan, times - before).astype(np.float32)
+        pace = self._state["pace"][rows]
+        # One long gap is an absence, not a new pace.
+        usual = pace + _SMOOTHING * (np.minimum(gap, 2 * pace) - pace)
+        self._state["pace"][rows] = np.where(np.isnan(pace), gap, usual)
+        self._state["read"][rows] = times
 
     def _expect(self, times: Ints, partition: Ints) -> None:
         """Keep the earliest deadline of each partition a lower bound."""
