@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from simulator import Ward
 from vitalwatch import config, vitals
 from vitalwatch.arrays import Floats, Ints
-from vitalwatch.detector import Detection, Detector, Readings
+from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert
 from vitalwatch.model import checkpoint
+from vitalwatch.readings import Detection, Readings
 
 SETTINGS = config.Alarms(stale_seconds=60, discharge_hours=0.5, budget=20)
 MINUTE = 60_000

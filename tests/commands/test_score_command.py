@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vitalwatch.commands import score as command
-from vitalwatch.detector import Detection, Readings
 from vitalwatch.errors import ConfigurationError
 from vitalwatch.messages import Alert, Event, Kind, Origin, Priority, rfc3339
+from vitalwatch.readings import Detection, Readings
 from vitalwatch.recordings.recording import Recording
 from vitalwatch.vitals import COUNT, INDEX
 

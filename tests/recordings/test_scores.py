@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vitalwatch.arrays import Floats
-from vitalwatch.detector import Detection, Readings
 from vitalwatch.errors import ConfigurationError
+from vitalwatch.readings import Detection, Readings
 from vitalwatch.recordings.scores import COLUMNS, FORMATS
 from vitalwatch.vitals import COUNT, NAMES
 

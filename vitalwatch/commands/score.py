@@ -18,7 +18,7 @@ from vitalwatch.errors import ConfigurationError
 from vitalwatch.messages import PRIORITIES, Alert
 
 if TYPE_CHECKING:
-    from vitalwatch.detector import Detection, Readings
+    from vitalwatch.readings import Detection, Readings
     from vitalwatch.recordings.recording import Recording
     from vitalwatch.recordings.scores import Scores
 

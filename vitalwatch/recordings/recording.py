@@ -14,8 +14,8 @@ from typing import BinaryIO, Final, cast
 import numpy as np
 
 from vitalwatch.arrays import Ints
-from vitalwatch.detector import Readings
 from vitalwatch.errors import RecordingError
+from vitalwatch.readings import Readings
 from vitalwatch.recordings.json_lines import JsonLines
 from vitalwatch.recordings.ordering import RUN, in_time_order
 from vitalwatch.recordings.rows import Dropped, Patients, Rows

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from vitalwatch.detector import Detection, Readings
 from vitalwatch.errors import ConfigurationError
+from vitalwatch.readings import Detection, Readings
 from vitalwatch.vitals import COUNT, NAMES
 
 COLUMNS: Final = ("patient", "time", "rarity", *(f"surprise_{name}" for name in NAMES), "recording")

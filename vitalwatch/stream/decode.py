@@ -25,9 +25,9 @@ import msgspec
 import numpy as np
 
 from vitalwatch.arrays import Bools
-from vitalwatch.detector import Readings
 from vitalwatch.errors import RejectedReading
 from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
+from vitalwatch.readings import Readings
 from vitalwatch.stream.broker import RecordBatch
 from vitalwatch.vitals import COUNT, NAMES
 

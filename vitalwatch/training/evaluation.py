@@ -15,9 +15,10 @@ from simulator import Ward
 from vitalwatch import config
 from vitalwatch.alarms.technical import Watch
 from vitalwatch.arrays import Doubles, Floats, Ints
-from vitalwatch.detector import Detector, Readings
+from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert, Truth
 from vitalwatch.model.checkpoint import Model
+from vitalwatch.readings import Readings
 from vitalwatch.training import baselines
 from vitalwatch.training.data import ward
 

@@ -1,0 +1,41 @@
+"""What goes into the detector and what comes out: columns in log order, without any torch."""
+
+from dataclasses import dataclass
+
+from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.messages import Alert
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Decoded readings of one partition, columnar, in log order.
+
+    ``patients`` n identifiers; ``times`` (n,) ms; ``values`` (n, V) in the vitals' units, NaN
+    where not measured; ``offsets`` (n,) of the source records, ascending.
+    """
+
+    topic: str
+    partition: int
+    patients: list[str]
+    times: Ints
+    values: Floats
+    offsets: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What the detector says of one :class:`Readings`, aligned with it.
+
+    ``late`` (n,) marks readings that were not after the patient's last: not scored, NaN below.
+    ``rarity`` (n,) patient-days; ``surprise`` (n, V) nats; ``expected``, ``low``, ``high`` (n, V)
+    the prediction and its central 90 %; NaN where a vital was not measured. ``alerts`` in order
+    of the offset that brought them, then time, patient and condition.
+    """
+
+    late: Bools
+    rarity: Floats
+    surprise: Floats
+    expected: Floats
+    low: Floats
+    high: Floats
+    alerts: list[Alert]
