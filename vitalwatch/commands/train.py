@@ -19,7 +19,7 @@ from vitalwatch.errors import UsageError
 
 EXAMPLES = """\
 examples:
-  vitalwatch train -o model.safetensors            the model that ships, in 10 to 20 minutes
+  vitalwatch train -o model.safetensors            the model that ships, in about 10 minutes
   vitalwatch train -o small.safetensors --hidden 16 --rounds 2
                                                    a quick one, to try things out
   vitalwatch run --model-path model.safetensors
@@ -41,7 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write")
     parser.add_argument("--hidden", type=int, default=64, help="LSTM units [default: 64]")
-    parser.add_argument("--rounds", type=int, default=160, help="fresh wards [default: 160]")
+    parser.add_argument("--rounds", type=int, default=120, help="fresh wards [default: 120]")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
     parser.set_defaults(run=run)
 
@@ -95,11 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "command": f"vitalwatch train --hidden {plan.hidden} --rounds {plan.rounds} "
         f"--seed {plan.seed}",
-        "trained_on": f"{plan.rounds * len(loop.INTERVALS) * plan.patients:,} simulated patients, "
-        f"read every {', '.join(f'{interval:g}' for interval in loop.INTERVALS)} s",
+        "trained_on": f"{plan.rounds * len(loop.INTERVALS) * plan.patients:,} simulated patients "
+        f"who do not deteriorate, read every {', '.join(f'{interval:g}' for interval in loop.INTERVALS)} s",
         "readings": plan.updates * plan.frames * len(loop.INTERVALS) * plan.patients,
         "calibrated_on": f"{calibration.PATIENT_DAYS:.0f} patient-days of "
-        f"{calibration.PATIENTS} other simulated patients without deterioration",
+        f"{calibration.PATIENTS} others",
         "surprise_nats_unseen_patients": round(surprise, 4),
         "torch": torch.__version__,
     }

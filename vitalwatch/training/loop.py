@@ -51,9 +51,10 @@ def loss(
 
 
 def _sequences(purpose: Purpose, seed: int, patients: int) -> Sequences:
+    """Wards where nobody deteriorates: what the network has learnt to expect is no surprise."""
     return Sequences(
         [
-            ward(purpose, seed * len(INTERVALS) + i, patients, interval, "mixed")
+            ward(purpose, seed * len(INTERVALS) + i, patients, interval, None)
             for i, interval in enumerate(INTERVALS)
         ]
     )
