@@ -40,6 +40,7 @@ READ_AT_ONCE: Final = 10_000
 _CONNECTION: Final[dict[str, Any]] = {
     "bootstrap_timeout_ms": 5000,
     "reconnect_backoff_max_ms": 1000,
+    "retry_backoff_ms": 20,
 }
 _CONSUMER: Final[dict[str, Any]] = {
     "allow_auto_create_topics": False,

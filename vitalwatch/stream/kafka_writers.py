@@ -20,8 +20,8 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 from vitalwatch.errors import Fenced
 from vitalwatch.stream.broker import Headers, Membership, TopicPartition
 from vitalwatch.stream.diagnosis import explained, translated
+from vitalwatch.stream.topics import LARGEST_RECORD
 
-LARGEST_RECORD: Final = 16 * 2**20
 COMMIT_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 60.0  # longer than the library takes to give a record up
