@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         "command": f"vitalwatch train --hidden {plan.hidden} --rounds {plan.rounds} "
         f"--seed {plan.seed}",
         "trained_on": f"{plan.rounds * len(loop.INTERVALS) * plan.patients:,} simulated patients "
-        f"who do not deteriorate, read every {', '.join(f'{interval:g}' for interval in loop.INTERVALS)} s",
+        f"who do not deteriorate, read every {_listed(loop.INTERVALS)} s",
         "readings": plan.updates * plan.frames * len(loop.INTERVALS) * plan.patients,
         "calibrated_on": f"{calibration.PATIENT_DAYS:.0f} patient-days of "
         f"{calibration.PATIENTS} others",
@@ -107,3 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     minutes = (time.monotonic() - began) / 60
     console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
     return 0
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
