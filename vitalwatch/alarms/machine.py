@@ -88,6 +88,12 @@ class Transitions:
         return Transitions(*columns)
 
 
+_NO_INTS: Final = np.empty(0, dtype=np.int64)
+_NO_BYTES: Final = np.empty(0, dtype=np.int8)
+NOTHING: Final = Transitions(
+    _NO_INTS, _NO_INTS, _NO_INTS, _NO_BYTES, _NO_BYTES, _NO_INTS, _NO_INTS, _NO_INTS
+)
+
 _BASE: Final = np.array([c.priority for c in CONDITIONS], dtype=np.int8)
 _DELAY: Final = np.array([c.delay for c in CONDITIONS])
 _TOP: Final = np.array([c.top for c in CONDITIONS], dtype=np.int8)
@@ -167,6 +173,8 @@ class Machine:
         phases = self._state["phase"][rows]
         concerned = (level > 0) | ((phases != IDLE) & (level >= 0))
         index, c = np.nonzero(concerned)
+        if not index.size:
+            return NOTHING
         place = rows[index] * COUNT + c
         flat = {name: self._state[name].reshape(-1) for name in ("onset", "turn", "changed")}
         phase, last = phases[index, c], self._state["priority"].reshape(-1)[place]

@@ -145,7 +145,7 @@ class Watch:
         self._follow(rows, times, before)
         self._state["partition"][rows] = partition
         self._expect(times, partition)
-        lost &= ~outside  # said by that condition
+        lost &= ~usable & ~outside  # back, or said by that condition
         lost[:, _RR] &= ~still
         return Assessment(
             raw=values,
@@ -155,7 +155,7 @@ class Watch:
             no_breathing=_level(still & known, MEDIUM, usable[:, _RR]),
             artefact=artefact,
             silence=silence,
-            stale=(before != NEVER) & (stream >= deadline),
+            stale=stream >= deadline,
             deadline=deadline,
         )
 
@@ -164,9 +164,9 @@ class Watch:
 
         A patient who is charted once an hour has not lost his signal after five minutes.
         """
+        read = self._state["read"][rows]
         unusual = np.fmax(self._stale_ms, LOST_INTERVALS * self._state["pace"][rows])
-        deadlines: Ints = self._state["read"][rows] + unusual.astype(np.int64)
-        return deadlines
+        return np.where(read == NEVER, _FOREVER, read + unusual.astype(np.int64))
 
     def due(self, partition: int, stream: int) -> tuple[Ints, Ints]:
         """Rows of a partition whose signal is lost at its stream time, and their deadlines.
