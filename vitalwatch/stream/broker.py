@@ -208,6 +208,9 @@ class Broker(Protocol):
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         """First retained offset, and the offset that the next record will get."""
 
+    def offset_at(self, source: TopicPartition, timestamp: int) -> int:
+        """The first retained offset with this timestamp (ms) or a later one, else the end."""
+
     def topics(self, names: Collection[str]) -> dict[str, TopicSpec]:
         """Those of the named topics that exist, with all their settings in effect."""
 

@@ -109,6 +109,17 @@ class MemoryBroker:
             log = self._log(source)
             return log.start, log.end
 
+    def offset_at(self, source: TopicPartition, timestamp: int) -> int:
+        """The first retained offset with this timestamp (ms) or a later one, else the end."""
+        with self._changed:
+            log = self._log(source)
+            later = (
+                offset
+                for offset, record in zip(log.offsets, log.records, strict=True)
+                if record.timestamp >= timestamp
+            )
+            return next(later, log.end)
+
     def read(
         self, source: TopicPartition, start: int, end: int | None = None
     ) -> Iterator[RecordBatch]:
