@@ -20,7 +20,7 @@ def explain(**by_vital: tuple[float, float, float, float, float]) -> Explanation
     for name, entry in by_vital.items():
         columns[:, 0, vitals.INDEX[name]] = entry
     share, observed, low, high, outside = columns
-    middle = np.mean([low, high], axis=0, dtype=np.float32)
+    middle = ((low + high) / np.float32(2)).astype(np.float32)
     return Explanation(share, observed, middle, low, high, outside)
 
 
