@@ -60,6 +60,9 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+    # A node that was killed may come back soon: no other waits for its session to end.
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
     # What is too old is deleted in a second, so that it shows in development, not in production.
     "log.initial.task.delay.ms": "500",
     "log.retention.check.interval.ms": "1000",

@@ -80,11 +80,13 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
 
     def bounded_offsets(self, offsets: Mapping[Any, Any], group: ConsumerGroupMetadata) -> None:
         """``send_offsets_to_transaction``, which waits without end."""
-        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group))
+        self._wait(
+            self._transaction_manager.send_offsets_to_transaction(offsets, group), COMMIT_SECONDS
+        )
 
     def bounded_commit(self) -> None:
         """``commit_transaction``, which waits without end."""
-        self._wait(self._transaction_manager.begin_commit())
+        self._wait(self._transaction_manager.begin_commit(), COMMIT_SECONDS)
 
     def bounded_abort(self) -> None:
         """``abort_transaction``, which waits without end."""
@@ -110,7 +112,7 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
         last = self._transaction_manager.last_error
         return next((e for e in (error, *found, last) if isinstance(e, _FENCING)), last or error)
 
-    def _wait(self, result: Any, seconds: float = COMMIT_SECONDS) -> None:
+    def _wait(self, result: Any, seconds: float) -> None:
         self._sender.wakeup()
         if not result.wait(timeout_ms=seconds * 1000):
             raise errors.KafkaTimeoutError(f"no answer for {seconds:.0f} s")

@@ -43,16 +43,18 @@ class Group:
         def idlest(partition: TopicPartition) -> int:
             return min(self._readers(partition), key=load.__getitem__)
 
+        def excess(partition: TopicPartition) -> int:
+            return load[target[partition]] - load[idlest(partition)]
+
         for partition in partitions:
             if self.target.get(partition) in self._readers(partition):
                 give(partition, self.target[partition])
         for partition in partitions:
             if partition not in target:
                 give(partition, idlest(partition))
-        for partition in partitions:
-            if load[target[partition]] > load[idlest(partition)] + 1:
-                load[target[partition]] -= 1
-                give(partition, idlest(partition))
+        while partitions and excess(partition := max(partitions, key=excess)) > 1:
+            load[target[partition]] -= 1
+            give(partition, idlest(partition))
         self.target = target
 
     def _readers(self, partition: TopicPartition) -> list[int]:

@@ -1,0 +1,71 @@
+"""A broker that goes away and comes back: nothing is lost or doubled, and no wait is endless."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vitalwatch.config import Kafka
+from vitalwatch.errors import BrokerError
+from vitalwatch.stream import kafka_writers, local_kafka
+from vitalwatch.stream.broker import TopicPartition, TopicSpec
+from vitalwatch.stream.kafka import connect
+
+TOPIC = "vitals"
+PARTITION = TopicPartition(TOPIC, 0)
+
+
+def test_work_goes_on_after_an_outage(
+    start_kafka: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = start_kafka("outage")
+    node, data = local_kafka.node(), Path(os.environ["VITALWATCH_TEST_KAFKA"]) / "outage"
+    broker = connect(Kafka(bootstrap=address))
+    broker.create([TopicSpec(TOPIC, 1)])
+    publisher, sink = broker.publisher(), broker.sink("worker")
+    source = broker.source([TOPIC], "group")
+    publisher.send(TOPIC, b"k", b"before")
+    publisher.flush()
+    seen: list[bytes | None] = []
+    end = time.monotonic() + 20
+    while not seen and time.monotonic() < end:
+        poll = source.poll(0.2, 100)
+        seen += [value for batch in poll.batches for value in batch.values]
+    assert seen == [b"before"]
+    sink.begin()
+    sink.append(TOPIC, b"k", b"of an unfinished transaction")
+    sink._producer.flush()
+
+    assert node.stop(data, 0)
+
+    publisher.send(TOPIC, b"k", b"during")
+    assert source.poll(0.3, 100).batches == []
+    with monkeypatch.context() as patch:
+        patch.setattr(kafka_writers, "COMMIT_SECONDS", 0.5)
+        patch.setattr(kafka_writers, "CLOSE_SECONDS", 0.5)
+        with pytest.raises(BrokerError, match="does not answer"):
+            sink.commit({PARTITION: 1}, poll.membership)
+        sink.close()
+        with pytest.raises(BrokerError, match=address):
+            connect(Kafka(bootstrap=address))
+
+    port = int(address.split(":")[1])
+    node.start(data, port, owner=int(os.environ["VITALWATCH_TEST_OWNER"]))
+
+    publisher.send(TOPIC, b"k", b"after")
+    publisher.flush()
+    sink = broker.sink("worker")
+    sink.begin()
+    sink.append(TOPIC, b"k", b"again")
+    sink.commit({}, None)
+    end = time.monotonic() + 20
+    while len(seen) < 4 and time.monotonic() < end:
+        seen += [value for batch in source.poll(0.2, 100).batches for value in batch.values]
+    assert seen == [b"before", b"during", b"after", b"again"]
+    assert [v for b in broker.read(PARTITION, 0) for v in b.values] == seen
+    source.close()
+    sink.close()
+    publisher.close()
+    broker.close()
