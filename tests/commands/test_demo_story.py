@@ -126,7 +126,18 @@ def test_the_verdict_tells_how_long_before_the_critical_time(story: Cast) -> Non
 def test_what_does_not_catch_the_deterioration_is_not_taken_for_it(
     story: Cast, changes: dict[str, Any]
 ) -> None:
-    assert "has not caught it" in " ".join(verdict(story, [alert(story, 10, **changes)], story.end))
+    assert "had not caught it" in " ".join(verdict(story, [alert(story, 10, **changes)], story.end))
+
+
+def test_those_who_watch_are_told_how_it_goes(story: Cast) -> None:
+    critical = story.truth.critical or 0
+    assert "does not know who" in demo_story.told(story, [], story.start)[0]
+    before = demo_story.told(story, [], critical - 5 * 60_000)
+    assert "critical in 5 min." in before[0]
+    assert before[1] == "Not caught so far."
+    after = demo_story.told(story, [alert(story, 13.8)], critical)
+    assert "has been critical since" in after[0]
+    assert after[1] == "Caught 14 min before critical."
 
 
 def test_the_verdict_of_a_demo_that_was_cut_short_claims_nothing(story: Cast) -> None:

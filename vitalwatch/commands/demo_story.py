@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.publish import readings
 from simulator.ward import Ward
+from vitalwatch.alarms.wording import span
 from vitalwatch.commands.ward_view import clock as time_of_day
 from vitalwatch.messages import Alert, Reading, Truth, epoch_ms
 from vitalwatch.stream.broker import Publisher
@@ -117,27 +118,51 @@ def play(
             return
 
 
+def told(cast: Cast, alerts: Sequence[Alert], now: int) -> list[str]:
+    """What the people who watch are told while the story goes on; VitalWatch is not."""
+    event, vital, onset, critical = _course(cast)
+    if now < onset:
+        return ["One patient will deteriorate. VitalWatch does not know who, when or how."]
+    lines = [f"Not known to VitalWatch: {event} since {time_of_day(onset)}"]
+    if now < critical:
+        lines[0] += f"; {vital} becomes critical in {span(critical - now)}."
+    else:
+        lines[0] += f"; {vital} has been critical since {time_of_day(critical)}."
+    first = _caught(cast.truth, alerts)
+    lines.append(f"Caught {_lead(first, critical)}." if first else "Not caught so far.")
+    return lines
+
+
 def verdict(cast: Cast, alerts: Sequence[Alert], now: int) -> list[str]:
     """What happened up to ``now`` and when VitalWatch said so, in sentences."""
-    truth = cast.truth
-    bed, event = cast.beds[truth.patient], truth.event.replace("_", " ")
-    if now < truth.onset:
+    event, vital, onset, critical = _course(cast)
+    if now < onset:
         return ["The demo ended before anything happened."]
-    vital = VITALS[INDEX[truth.vital]].label if truth.vital else ""
-    critical = truth.critical or 0  # the cast was chosen by it
-    first = _caught(truth, alerts)
-    said = [f"Bed {bed}: {event} began at {time_of_day(truth.onset)}"]
-    if now >= truth.critical:
-        said[0] += f"; {vital} became critical at {time_of_day(truth.critical)}."
-    else:
-        said[0] += f"; {vital} would have become critical at {time_of_day(truth.critical)}."
+    became = "became" if now >= critical else "would have become"
+    said = [
+        f"{event[0].upper()}{event[1:]} began at {time_of_day(onset)}; "
+        f"{vital} {became} critical at {time_of_day(critical)}."
+    ]
+    first = _caught(cast.truth, alerts)
     if first is None:
-        said.append("VitalWatch has not caught it.")
+        said.append(f"VitalWatch had not caught it by {time_of_day(now)}.")
     else:
-        lead = round((truth.critical - first.time) / MINUTE)
-        when = f"{lead} min before critical" if lead > 0 else f"{-lead} min after critical"
-        said.append(f"VitalWatch caught it at {time_of_day(first.time)}, {when}: {first.sentence}.")
+        lead, moment = _lead(first, critical), time_of_day(first.time)
+        said.append(f"VitalWatch caught it at {moment}, {lead}: {first.sentence}.")
     return said
+
+
+def _course(cast: Cast) -> tuple[str, str, int, int]:
+    """What happens in words, which vital sign becomes critical, onset and critical time in ms."""
+    truth = cast.truth
+    event = f"{truth.event.replace('_', ' ')} of bed {cast.beds[truth.patient]}"
+    vital = VITALS[INDEX[truth.vital]].label if truth.vital else ""
+    return event, vital, truth.onset, truth.critical or 0  # it was chosen to become critical
+
+
+def _lead(alert: Alert, critical: int) -> str:
+    when = "before" if alert.time <= critical else "after"
+    return f"{span(abs(critical - alert.time))} {when} critical"
 
 
 def _caught(truth: Truth, alerts: Sequence[Alert]) -> Alert | None:

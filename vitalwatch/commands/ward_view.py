@@ -96,12 +96,14 @@ class WardView:
         self.beds: dict[str, Bed] = {}
         self.events: deque[Alert] = deque(maxlen=50)
         self.now = 0
+        self.seen = 0
         self.scored = 0
 
     def reading(self, reading: Reading) -> None:
         """A reading arrived."""
         bed = self._bed(reading.patient)
         bed.name = reading.bed or bed.name
+        self.seen += 1
         time = epoch_ms(reading.time)
         self.now = max(self.now, time)
         for name, value in reading.vitals.items():
@@ -138,7 +140,7 @@ class WardView:
             ("Temp", "white"),
         ):
             table.add_column(title, style=colour, justify="right", no_wrap=True)
-        table.add_column("as rare as once in", justify="right", no_wrap=True)
+        table.add_column("Once in", justify="right", no_wrap=True)
         table.add_column(f"last {TREND_MINUTES} min", no_wrap=True, min_width=TREND_MINUTES)
         table.add_column("Alarm", no_wrap=True, ratio=1)
         for _, bed in sorted(self.beds.items(), key=lambda item: _natural(item[1].name)):
@@ -167,16 +169,19 @@ class WardView:
             return Text("–", style="dim")
         return Text(_written(name, value), style="dim" if age > FRESH_MS else "")
 
-    def alerts(self, rows: int) -> RenderableType:
-        """The latest alert events, the newest last, one line each."""
-        lines = [self.line(alert) for alert in list(self.events)[-rows:]]
-        lines += [Text()] * (rows - len(lines))
-        return Group(*lines)
+    def alerts(self, count: int) -> RenderableType:
+        """The latest ``count`` alert events, the newest first; at most a third is technical."""
+        physiological = [alert for alert in self.events if alert.kind == "physiological"]
+        technical = [alert for alert in self.events if alert.kind == "technical"]
+        few = max(count // 3, count - len(physiological))
+        chosen = physiological[-(count - few) :] if count > few else []
+        chosen += technical[-few:] if few else []
+        return Group(*map(self.line, sorted(chosen, key=lambda alert: -alert.time)))
 
     def line(self, alert: Alert) -> Text:
         """One alert event as a line for a person."""
         bed = self._bed(alert.patient).name
-        line = Text(no_wrap=True, overflow="ellipsis")
+        line = Text()
         line.append(f"{clock(alert.time)} ", style="dim")
         if alert.event == "cleared":
             line.append(f"    cleared  bed {bed}: {alert.sentence}", style="dim")
