@@ -626,6 +626,17 @@ class TestReading:
     ) -> None:
         assert read(broker, make_topic()) == []
 
+    def test_a_time_leads_to_the_first_record_that_is_not_before_it(
+        self, broker: Broker, make_topic: MakeTopic
+    ) -> None:
+        partition = TopicPartition(make_topic(retention_ms="-1"), 0)
+        publisher = broker.publisher()
+        for timestamp in (1000, 3000, 3000, 5000):
+            publisher.send(partition.topic, b"key", b"value", timestamp=timestamp)
+        publisher.close()
+        found = [broker.offset_at(partition, time) for time in (-5, 1000, 1001, 3000, 5000, 5001)]
+        assert found == [0, 0, 1, 1, 3, 4]
+
 
 class TestTopics:
     def test_creating_twice_changes_nothing(self, broker: Broker, name: Name) -> None:

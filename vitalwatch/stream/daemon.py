@@ -6,6 +6,7 @@ committed for just as long, so whatever goes wrong in between, the daemon gives 
 forgets their patients, and starts again from what the group has committed.
 """
 
+import bisect
 import logging
 import threading
 import time
@@ -38,6 +39,9 @@ FENCED_TRIES: Final = 3
 CONDITIONS: Final = ("model", "broker", "state")
 
 _LAG_SECONDS: Final = 1.0
+
+_MARKERS: Final = 1000
+"""Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +135,9 @@ class Daemon:
                 self._health.beat()
                 polled = source.poll(POLL_SECONDS, daemon.max_records)
                 self._forget(polled.revoked & self._held)
-                self._take_over(source, polled.assigned)
+                self._take_over(source, polled.assigned, stop)
+                if stop.is_set():
+                    break  # what was polled is for the next owner
                 if polled.batches:
                     self._transact(sink, polled)
                 self._report(source)
@@ -146,21 +152,23 @@ class Daemon:
             self._detector.drop(*partition)
             self._held.discard(partition)
 
-    def _take_over(self, source: Source, partitions: frozenset[TopicPartition]) -> None:
+    def _take_over(
+        self, source: Source, partitions: frozenset[TopicPartition], stop: threading.Event
+    ) -> None:
         """Rebuild the state of new partitions from their last readings, saying nothing."""
         for partition in sorted(partitions):
             self._health.report("state", ok=False, detail="reading again what came before")
+            # Held from now on: a state that is half built is forgotten like any other.
+            self._held.add(partition)
             committed = source.committed(partition)
             readings = 0
-            if committed is not None:
-                for batch in self._broker.read(
-                    partition, self._warm_from(partition, committed), committed
-                ):
-                    self._health.beat()
-                    decoded = self._decoder.decode(batch)
-                    self._detector.process([decoded.readings])
-                    readings += len(decoded.readings.patients)
-            self._held.add(partition)
+            for batch in self._past(partition, committed or 0):
+                if stop.is_set():
+                    return
+                self._health.beat()
+                decoded = self._decoder.decode(batch)
+                self._detector.process([decoded.readings])
+                readings += len(decoded.readings.patients)
             log.info(
                 "partition taken over",
                 extra={"topic": partition.topic, "partition": partition.partition}
@@ -169,17 +177,15 @@ class Daemon:
         count = len(self._held)
         self._health.report("state", ok=True, detail=f"state of {count} partitions is complete")
 
-    def _warm_from(self, partition: TopicPartition, committed: int) -> int:
-        """Where to begin in order to have seen the last ``warmup_minutes`` before ``committed``."""
+    def _past(self, partition: TopicPartition, committed: int) -> Iterator[RecordBatch]:
+        """The records of the last ``warmup_minutes`` before the offset ``committed``."""
         first, _ = self._broker.bounds(partition)
-        last = [
-            batch.timestamps[-1]
-            for batch in self._broker.read(partition, max(first, committed - 1), committed)
-        ]
-        if not last:
-            return first
-        since = last[-1] - round(self._settings.daemon.warmup_minutes * 60_000)
-        return min(self._broker.offset_at(partition, since), committed)
+        start = first
+        for batch in self._broker.read(partition, max(first, committed - _MARKERS), committed):
+            minutes = self._settings.daemon.warmup_minutes
+            since = batch.timestamps[-1] - round(minutes * 60_000)
+            start = self._broker.offset_at(partition, since)
+        yield from self._broker.read(partition, start, committed)
 
     def _transact(self, sink: Sink, polled: Poll) -> None:
         """Detect in what was polled; publish and commit it."""
@@ -217,9 +223,9 @@ class Daemon:
             value = self._encode(alert)
             sink.append(topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
         rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
-        index_of = {offset: index for index, offset in enumerate(batch.offsets)}
-        late = compress(decoded.readings.offsets.tolist(), detection.late.tolist())
-        rejected += [(index_of[offset], "late", REJECTIONS["late"]) for offset in late]
+        for offset in decoded.readings.offsets[detection.late].tolist():
+            index = bisect.bisect_left(batch.offsets, offset)
+            rejected.append((index, "late", REJECTIONS["late"]))
         for index, reason, detail in sorted(rejected):
             letter = dead_letter(batch, index, reason, detail)
             sink.append(topics.dead_letters, letter.key, letter.value, headers=letter.headers)

@@ -30,7 +30,7 @@ from vitalwatch.stream.diagnosis import (
     tls_context,
     translated,
 )
-from vitalwatch.stream.kafka_writers import KafkaPublisher, KafkaSink, opened
+from vitalwatch.stream.kafka_writers import CLOSE_SECONDS, KafkaPublisher, KafkaSink, opened
 
 SLICE_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 10.0
@@ -145,6 +145,16 @@ class KafkaBroker:
                 for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
             )
         return first, end
+
+    def offset_at(self, source: TopicPartition, timestamp: int) -> int:
+        """The first retained offset with this timestamp (ms) or a later one, else the end."""
+        partition = KafkaPartition(*source)
+        _, end = self.bounds(source)
+        with translated(self._address):
+            # Below 0 are not times but Kafka's words for the ends.
+            found = self._admin.list_partition_offsets({partition: max(timestamp, 0)})
+        offset: int = found[partition].offset
+        return end if offset < 0 else offset
 
     def topics(self, names: Collection[str]) -> dict[str, TopicSpec]:
         """Those of the named topics that exist, with all their settings in effect."""
@@ -316,7 +326,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; a named member stays one until its session ends."""
-        self._consumer.close(autocommit=False, timeout_ms=ANSWER_SECONDS * 1000)
+        self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
 
     def _poll(self, timeout: float, max_records: int) -> dict[Any, list[Any]]:
         try:

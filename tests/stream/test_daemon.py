@@ -1,0 +1,243 @@
+"""The daemon on both backends: what goes in comes out once, as scores, alerts or dead letters."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.stream.worker import HEALTHY, START, Until, Worker, reading
+from vitalwatch.detector import Detector
+from vitalwatch.errors import BrokerError
+from vitalwatch.messages import REJECTIONS
+from vitalwatch.stream.broker import Broker
+from vitalwatch.stream.memory import MemoryBroker
+
+Name = Callable[[str], str]
+
+BAD: dict[str, tuple[str | None, bytes | None, str]] = {
+    "not JSON": ("anna", b"HR 80", "not_json"),
+    "not UTF-8": ("anna", b'{"patient": "\xff"}', "not_json"),
+    "NaN": ("anna", reading("anna", 1).replace(b"80", b"NaN"), "not_json"),
+    "infinity": ("anna", reading("anna", 1).replace(b"80", b"-Infinity"), "not_json"),
+    "a number out of range": ("anna", reading("anna", 1).replace(b"80", b"1e400"), "invalid"),
+    "a number too large": ("anna", reading("anna", 1).replace(b"80", b"1e300"), "invalid"),
+    "a list": ("anna", b"[1, 2]", "invalid"),
+    "a value as text": ("anna", reading("anna", 1).replace(b"80", b'"80"'), "invalid"),
+    "no patient": ("anna", b'{"time": 1700000001000, "vitals": {"hr": 80}}', "invalid"),
+    "an empty patient": ("", reading("", 1), "invalid"),
+    "no time": ("anna", b'{"patient": "anna", "vitals": {"hr": 80}}', "invalid"),
+    "a time without a zone": (
+        "anna",
+        b'{"patient": "anna", "time": "2023-11-14T22:13:20", "vitals": {"hr": 80}}',
+        "invalid",
+    ),
+    "an absurd time": ("anna", reading("anna", -(10**10)), "bad_time"),
+    "a future time": ("anna", reading("anna", 10**8), "bad_time"),
+    "a newer schema": ("anna", b'{"v": 99, "patient": "anna"}', "version"),
+    "a huge value": ("anna", b'{"note": "' + b"x" * 10_000_000 + b'"}', "too_large"),
+    "a tombstone": ("anna", None, "tombstone"),
+    "no key": (None, reading("anna", 1), "no_key"),
+    "another's key": ("berta", reading("anna", 1), "foreign_key"),
+    "strange vitals only": ("anna", reading("anna", 1, {"mood": 7}), "no_vitals"),
+    "a duplicate": ("anna", reading("anna", 0), "late"),
+    "an old reading": ("anna", reading("anna", -30), "late"),
+}
+
+
+def test_every_bad_record_is_a_dead_letter_and_the_next_reading_is_scored(
+    broker: Broker, name: Name
+) -> None:
+    worker = Worker(broker, name("bad"))
+    records: list[tuple[str | None, bytes | None]] = []
+    for place, (key, value, _) in enumerate(BAD.values()):
+        records += [("anna", reading("anna", 2 * place)), (key, value)]
+    records.append(("anna", reading("anna", 2 * len(BAD))))
+    worker.publish(records)
+
+    worker.run(len(records))
+
+    topics = worker.settings.topics
+    letters = worker.records(topics.dead_letters)
+    assert [(key, value) for key, value, _ in letters] == [
+        (None if key is None else key.encode(), value) for key, value, _ in BAD.values()
+    ]
+    for place, (name_of_bad, (_, _, headers)) in enumerate(zip(BAD, letters, strict=True)):
+        told = dict(headers)
+        assert told.pop("detail")
+        assert {"bad": name_of_bad, **told} == {
+            "bad": name_of_bad,
+            "device": b"monitor",
+            "reason": BAD[name_of_bad][2].encode(),
+            "source-topic": topics.readings.encode(),
+            "source-partition": b"0",
+            "source-offset": str(2 * place + 1).encode(),
+            "source-timestamp": str(START + (2 * place + 1) * 1000).encode(),
+        }
+    assert sorted(worker.scores()) == [(0, 2 * place) for place in range(len(BAD) + 1)]
+    reasons = [reason for _, _, reason in BAD.values()]
+    assert {
+        reason: worker.figure("vitalwatch_dead_letters_total", reason=reason)
+        for reason in REJECTIONS
+    } == {reason: reasons.count(reason) for reason in REJECTIONS}
+    assert worker.figure("vitalwatch_late_readings_total") == 2
+
+
+def test_unknown_vitals_are_counted_and_the_others_scored(broker: Broker, name: Name) -> None:
+    worker = Worker(broker, name("unknown"))
+    worker.publish([("anna", reading("anna", 0, {"hr": 80, "mood": 7, "aura": 1}))])
+    worker.run(1)
+    assert worker.figure("vitalwatch_unknown_vitals_total") == 2
+    (score,) = worker.scores().values()
+    assert score[3]["hr"] is not None
+    assert score[3]["spo2"] is None
+
+
+def test_a_dangerous_value_is_alerted_with_its_patient_as_key(broker: Broker, name: Name) -> None:
+    worker = Worker(broker, name("alert"))
+    ill = {**HEALTHY, "spo2": 72}
+    worker.publish([("anna", reading("anna", 5 * i, ill)) for i in range(5)])
+    worker.run(5)
+    ((key, value, _),) = worker.records(worker.settings.topics.alerts)
+    assert key == b"anna"
+    (alert,) = worker.alerts()
+    assert (alert.event, alert.condition, alert.priority) == ("raised", "spo2_low", "high")
+    assert (alert.origin.topic, alert.origin.offset) == (worker.settings.topics.readings, 3)
+    assert alert.model == worker.model.fingerprint
+    assert msgspec.json.decode(value)["sentence"] == "SpO2 72 % (limit 80), low for 15 s"
+
+
+def ward(seconds: int, patients: int = 4) -> list[tuple[str | None, bytes | None]]:
+    """Patients of whom one after the other desaturates and gets better."""
+    records: list[tuple[str | None, bytes | None]] = []
+    for second in range(0, seconds, 5):
+        for patient in range(patients):
+            who = f"patient-{patient}"
+            low = (second // 60) % patients == patient
+            vitals = {"hr": 70 + 5 * patient + second % 7, "spo2": 74 if low else 97}
+            records.append((who, reading(who, second, vitals)))
+    return records
+
+
+def test_a_restart_goes_on_as_if_nothing_had_happened(broker: Broker, name: Name) -> None:
+    records = ward(600)
+    once = Worker(broker, name("once"))
+    once.publish(records)
+    once.run(len(records))
+    often = Worker(broker, name("often"))
+    for part in (records[:100], records[100:250], records[250:]):
+        often.publish(part)
+        often.run(len(part))
+    assert often.scores() == once.scores()
+    assert len(once.alerts()) > 8
+    assert [unplaced(alert) for alert in often.alerts()] == [
+        unplaced(alert) for alert in once.alerts()
+    ]
+
+
+class Ticking:
+    """A clock that is a second later each time."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+def unplaced(alert: Any) -> dict[str, Any]:
+    """An alert without the name of its topic."""
+    fields: dict[str, Any] = msgspec.to_builtins(alert)
+    fields["origin"].pop("topic")
+    return fields
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+class TestInMemory:
+    """What is the same on every backend is shown on the quick one."""
+
+    def test_scores_are_one_record_a_batch_or_a_reading_or_none(
+        self, broker: Broker, name: Name
+    ) -> None:
+        count = {}
+        for emit in ("block", "reading", "none"):
+            worker = Worker(broker, name(emit), scores={"emit": emit})
+            worker.publish(ward(60))
+            worker.run(48)
+            count[emit] = len(worker.records(worker.settings.topics.scores))
+            if emit != "none":
+                assert len(worker.scores()) == 48
+        assert count == {"block": 1, "reading": 48, "none": 0}
+
+    def test_metrics_tell_what_was_done(self, broker: Broker, name: Name) -> None:
+        worker = Worker(broker, name("metrics"))
+        worker.publish(ward(40))
+        worker.run(32)
+        assert worker.figure("vitalwatch_readings_scored_total") == 32
+        assert worker.figure("vitalwatch_scoring_seconds_count") >= 1
+        raised = {"event": "raised", "kind": "physiological", "priority": "high"}
+        assert worker.figure("vitalwatch_alerts_total", **raised) == 1
+
+    def test_the_share_of_patients_in_alarm_and_the_lag_are_reported(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("share"), daemon={"max_records": 10})
+        worker.publish(ward(40))
+        topic = worker.settings.topics.readings
+        worker.daemon(clock=Ticking()).run(Until(lambda: worker.seen() == 32))
+        assert worker.figure("vitalwatch_patients_held") == 4
+        assert worker.figure("vitalwatch_patients_in_alarm_ratio") == 0.25
+        lag = worker.figure("vitalwatch_consumer_lag_records", topic=topic, partition="0")
+        assert lag == 0
+
+    def test_it_is_ready_once_it_has_its_partitions_and_their_state(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("ready"))
+        worker.publish(ward(10))
+        assert not worker.health.ready()[0]
+        worker.run(8)
+        assert worker.health.ready()[0]
+
+    def test_past_readings_are_gone_through_again_without_a_word(
+        self, broker: Broker, name: Name, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        worker = Worker(broker, name("past"), daemon={"warmup_minutes": 1.0})
+        records = ward(300)
+        worker.publish(records[:200])
+        worker.run(200)
+        before = len(worker.alerts())
+        with caplog.at_level(logging.INFO):
+            worker.daemon().run(Until(lambda: worker.health.ready()[0] and bool(caplog.records)))
+        (taken,) = (r for r in caplog.records if r.message == "partition taken over")
+        # Records are a second apart: the last one, and those up to a minute before.
+        assert vars(taken)["readings_again"] == 61
+        assert len(worker.alerts()) == before
+        assert worker.seen() == 200
+
+    def test_a_request_to_stop_is_heard_while_past_readings_are_gone_through(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("stop"))
+        worker.publish(ward(60))
+        worker.run(48)
+        worker.publish(ward(120)[48:])
+        stop = threading.Event()
+
+        class Stopping(Detector):
+            def process(self, batch: Any) -> Any:
+                stop.set()
+                return super().process(batch)
+
+        worker.daemon(detector=Stopping(worker.model, worker.settings.alarms)).run(stop)
+        assert worker.seen() == 48
+
+    def test_a_broker_that_cannot_be_used_at_the_start_ends_it(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("missing"))
+        with pytest.raises(BrokerError, match="There is no topic"):
+            worker.daemon(broker=MemoryBroker()).run(threading.Event())
