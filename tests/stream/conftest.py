@@ -61,11 +61,12 @@ def name() -> Callable[[str], str]:
 
 @pytest.fixture
 def make_topic(broker: Broker, name: Callable[[str], str]) -> MakeTopic:
-    """Create a topic: ``make_topic(partitions=1, **settings)``, its name."""
+    """Create a topic that keeps records of any time: ``make_topic(partitions=1, **settings)``."""
 
     def make(partitions: int = 1, **settings: str) -> str:
         topic = name("topic")
         dotted = {key.replace("_", "."): value for key, value in settings.items()}
+        dotted["retention.ms"] = "-1"
         assert broker.create([TopicSpec(topic, partitions, dotted)]) == [topic]
         return topic
 

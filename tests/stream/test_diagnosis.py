@@ -18,6 +18,7 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
+from kafka.codec import has_lz4, has_snappy, has_zstd
 
 from vitalwatch.commands import main
 from vitalwatch.config import Kafka
@@ -190,6 +191,21 @@ class TestAddress:
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err.startswith("vitalwatch: No broker listens at 127.0.0.1:1")
+
+
+class TestRecords:
+    def test_a_compression_that_is_not_installed(self, kafka: KafkaBroker, name: Name) -> None:
+        installed = {"lz4": has_lz4(), "snappy": has_snappy(), "zstd": has_zstd()}
+        missing = [codec for codec, there in installed.items() if not there]
+        if not missing:
+            pytest.skip("every compression is installed here")
+        topic = name("topic")
+        kafka.create([TopicSpec(topic, 1, {"compression.type": missing[0]})])
+        publisher = kafka.publisher()
+        publisher.send(topic, b"k", b"v")
+        publisher.close()
+        with pytest.raises(BrokerError, match=r"pip install 'kafka-python\["):
+            list(kafka.read(TopicPartition(topic, 0), 0))
 
 
 class TestEncryption:

@@ -125,7 +125,10 @@ def explained(cause: BaseException, address: str) -> BrokerError:
         case errors.NotEnoughReplicasError() | errors.NotEnoughReplicasAfterAppendError():
             message = "Too few copies of the topic are in sync to write to it: look at the brokers."
         case errors.UnsupportedCodecError():
-            message = f"The topic is compressed in a way that needs another package ({detail})."
+            message = (
+                f"The topic's records cannot be unpacked ({detail}): "
+                "pip install 'kafka-python[lz4,snappy,zstd]'."
+            )
         case errors.KafkaTimeoutError() | errors.KafkaConnectionError():
             message = f"The broker at {address} does not answer ({detail})."
         case _:

@@ -15,18 +15,35 @@ from typing import Any, Final
 
 from kafka import KafkaProducer, errors
 from kafka.net.compat import KafkaNetClient
+from kafka.partitioner import DefaultPartitioner
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from vitalwatch.errors import Fenced
 from vitalwatch.stream.broker import Headers, Membership, TopicPartition
 from vitalwatch.stream.diagnosis import explained, translated
+from vitalwatch.stream.partitioner import partition_of
 from vitalwatch.stream.topics import LARGEST_RECORD
 
 COMMIT_SECONDS: Final = 30.0
-CLOSE_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 3.0
 FLUSH_SECONDS: Final = 60.0  # longer than the library takes to give a record up
 PENDING_RECORDS: Final = 50_000
 PENDING_BYTES: Final = 64 * 2**20
+
+
+class _Partitioner(DefaultPartitioner):  # type: ignore[misc]  # the library has no types
+    """The library's, which hashes every key every time, with a memory."""
+
+    def partition(
+        self, topic: str, key: Any, serialized_key: bytes | None, *rest: Any
+    ) -> int | None:
+        """The key's partition; without a key, any that has a leader."""
+        cluster = rest[-1]
+        if serialized_key is None:
+            chosen: int | None = super().partition(topic, key, serialized_key, *rest)
+            return chosen
+        return partition_of(serialized_key, len(cluster.partitions_for_topic(topic)))
+
 
 _OPTIONS: Final[dict[str, Any]] = {
     "allow_auto_create_topics": False,
@@ -36,12 +53,13 @@ _OPTIONS: Final[dict[str, Any]] = {
     "max_block_ms": 15_000,
     "max_request_size": LARGEST_RECORD,
     "metrics_enabled": False,
+    "partitioner": _Partitioner(),
     "reconnect_backoff_max_ms": 1000,
     "request_timeout_ms": 20_000,
 }
 _TRANSACTIONS: Final[dict[str, Any]] = {
     # The library sleeps so long whenever the last commit's markers are still being written.
-    "retry_backoff_ms": 5,
+    "retry_backoff_ms": 2,
     # So long a worker that vanished in a transaction holds up readers of its outputs.
     "transaction_timeout_ms": 15_000,
 }

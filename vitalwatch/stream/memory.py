@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import NamedTuple
 
-from kafka.partitioner.default import murmur2
-
 from vitalwatch.errors import BrokerError, Fenced
 from vitalwatch.stream.broker import (
     Headers,
@@ -27,6 +25,7 @@ from vitalwatch.stream.broker import (
     TopicSpec,
 )
 from vitalwatch.stream.memory_group import Group, Member
+from vitalwatch.stream.partitioner import partition_of
 
 _READ_AT_ONCE = 10_000
 
@@ -190,7 +189,7 @@ class MemoryBroker:
                 target.keyless += 1
                 partition = target.keyless % len(target.logs)
             else:
-                partition = (murmur2(key) & 0x7FFFFFFF) % len(target.logs)
+                partition = partition_of(key, len(target.logs))
         self._log(TopicPartition(topic, partition))
         return TopicPartition(topic, partition)
 
