@@ -6,12 +6,16 @@ import pytest
 from tests.alarms.bedside import HEALTHY, Bedside
 from vitalwatch import vitals
 
+PRESSURES = ("sbp", "dbp", "map")
+"""A line that is open to air reads -1 too."""
+
 
 @pytest.mark.parametrize("name", [name for name in vitals.NAMES if name != "rr"])
 @pytest.mark.parametrize("code", [0, -1, -32768])
 def test_a_device_code_for_no_value_is_no_measurement_and_no_alarm(name: str, code: int) -> None:
     bed = Bedside()
-    assert bed.hold(0, 90, {name: code}) == []
+    zeroed = code == -1 and name in PRESSURES
+    assert bed.hold(0, 90, {name: code}) == ([f"0 raised {name}_implausible low"] if zeroed else [])
     assert bed.usable() == {}
 
 

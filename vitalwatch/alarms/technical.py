@@ -20,6 +20,9 @@ from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
 CODES: Final = (0.0, -1.0, -32768.0)
 """What devices send where they have no value."""
 
+ZEROED: Final = -1.0
+"""A line that is open to air reads so too: of a pressure it is a value, and implausible."""
+
 SETTLING: Final = {"hr": 10, "spo2": 10, "sbp": 10, "dbp": 10, "map": 10, "temp": 300}
 """Seconds for which a vital is not believed after it was lost or implausible.
 
@@ -123,6 +126,7 @@ class Watch:
     ) -> Assessment:
         """Judge one reading of each of n patients, and remember it; see :meth:`Alarms.assess`."""
         coded = np.isin(values, CODES)
+        coded[:, _PRESSURES] &= values[:, _PRESSURES] != ZEROED
         absent = coded | np.isnan(values)
         outside = ~absent & ((values < _LOWEST) | (values > _HIGHEST))
         plausible = np.where(absent | outside, np.float32(np.nan), values)
