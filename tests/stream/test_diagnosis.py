@@ -1,6 +1,7 @@
 """Whatever keeps a program from the broker is named, with what to do, within seconds."""
 
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -124,6 +125,32 @@ def allow(admin: KafkaBroker, kind: ResourceType, name: str, *operations: str) -
     )
 
 
+class Answering:
+    """Something on a port that gives one connection these answers, as Kafka frames them."""
+
+    def __init__(self, *answers: bytes, framed: bool = True) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._answers = answers
+        self._framed = framed
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"127.0.0.1:{self._server.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._server.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._server.accept()
+        with connection:
+            for answer in self._answers:
+                connection.recv(4096)
+                head = struct.pack(">ii", len(answer) + 4, 1) if self._framed else b""
+                connection.sendall(head + answer)
+
+
 def cause(settings: Kafka) -> str:
     """The one sentence for these settings."""
     start = time.monotonic()
@@ -153,19 +180,8 @@ class TestAddress:
             assert "does not answer" in cause(Kafka(bootstrap=address))
 
     def test_something_that_is_not_kafka(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-
-            def answer() -> None:
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(1024)
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-            thread = threading.Thread(target=answer)
-            thread.start()
-            address = f"127.0.0.1:{server.getsockname()[1]}"
+        with Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", framed=False) as address:
             assert "may not be Kafka" in cause(Kafka(bootstrap=address))
-            thread.join()
 
     def test_the_second_address_is_used_where_the_first_is_down(self, kafka_address: str) -> None:
         connect(Kafka(bootstrap=f"127.0.0.1:1,{kafka_address}")).close()
@@ -175,12 +191,11 @@ class TestAddress:
         said = cause(Kafka(bootstrap=f"{host}:{int(port) + 1}"))
         assert "controller" in said
 
-    def test_an_advertised_address_that_leads_nowhere(
-        self, start_kafka: Callable[..., str]
-    ) -> None:
-        nowhere = {"advertised.listeners": "PLAINTEXT://no-such-machine.invalid:9092"}
-        address = start_kafka("nowhere", settings=nowhere)
-        said = cause(Kafka(bootstrap=address))
+    def test_an_advertised_address_that_leads_nowhere(self) -> None:
+        host = b"no-such-machine.invalid"
+        broker = struct.pack(">ih", 1, len(host)) + host + struct.pack(">ih", 9092, -1)
+        with Answering(struct.pack(">hi", 0, 0), struct.pack(">i", 1) + broker) as address:
+            said = cause(Kafka(bootstrap=address))
         assert "no-such-machine.invalid:9092" in said
         assert "advertised.listeners" in said
 
