@@ -56,16 +56,16 @@ def test_the_latest_value_of_each_vital_is_shown_though_frames_hold_few() -> Non
     view = WardView()
     view.reading(reading("a", NOON, hr=80, sbp=120, dbp=70, temp=36.84))
     view.reading(reading("a", NOON + 5000, hr=82, spo2=None))
-    assert row(view, "2") == ["2", "82", "–", "–", "120/70", "36.8"]
+    assert row(view, "2") == ["2", "82", "–", "–", "120/70", "36.8", "–"]
 
 
 def test_an_old_value_is_dimmed_and_then_no_longer_shown() -> None:
     view = WardView()
-    view.reading(reading("a", NOON, temp=37.0))
+    view.reading(reading("a", NOON, temp=37.0, etco2=38))
     view.reading(reading("a", NOON + FRESH_MS + 1, hr=80))
     assert str(view._value(view.beds["a"], "temp").style) == "dim"
     view.reading(reading("a", NOON + FORGOTTEN_MS, hr=80))
-    assert row(view, "2")[-1] == "–"
+    assert row(view, "2")[-2:] == ["–", "–"]
 
 
 def test_priority_is_told_by_marks_and_words_too() -> None:

@@ -138,6 +138,7 @@ class WardView:
             ("RR", "yellow"),
             ("BP", "red"),
             ("Temp", "white"),
+            ("CO2", "yellow"),
         ):
             table.add_column(title, style=colour, justify="right", no_wrap=True)
         table.add_column("Once in", justify="right", no_wrap=True)
@@ -157,6 +158,7 @@ class WardView:
             *(self._value(bed, name) for name in ("hr", "spo2", "rr")),
             pressure,
             self._value(bed, "temp"),
+            self._value(bed, "etco2"),
             Text(span(bed.trend[-1]) if bed.trend else ""),
             Text(bars(bed.trend), style="dim" if worst is None else ""),
             Text(f"{mark(worst)} {worst.condition.replace('_', ' ')}", style) if worst else Text(),
