@@ -84,8 +84,12 @@ class Worker:
     def run(self, records: int, **doubles: Any) -> None:
         """Run until so many records of the input are scored or dead letters."""
         goal = self.seen() + records
-        self.daemon(**doubles).run(Until(lambda: self.seen() >= goal))
+        self.daemon(**doubles).run(Until(lambda: self.reached(goal)))
         assert self.seen() == goal
+
+    def reached(self, records: int) -> bool:
+        """Whether the outcome of so many records is committed."""
+        return self.seen() >= records
 
     def seen(self) -> int:
         """Records whose outcome is committed."""

@@ -82,7 +82,6 @@ class Alarms:
         count = len(rows)
         lost = np.flatnonzero(assessment.stale)
         lost = lost[~self._machine.active(rows[lost], STALE)]
-        before = self._raise_stale(rows[lost], assessment.deadline[lost], lost)
 
         level = np.full((count, COUNT), UNKNOWN, dtype=np.int8)
         clear = np.zeros((count, COUNT), dtype=np.bool_)
@@ -99,10 +98,10 @@ class Alarms:
         ):
             level[:, columns] = technical
             clear[:, columns] = technical == 0
-        after = self._machine.step(rows, times, level, clear)
-        if not len(before):
-            return after
-        return before.joined(after)
+        if not lost.size:
+            return self._machine.step(rows, times, level, clear)
+        before = self._raise_stale(rows[lost], assessment.deadline[lost], lost)
+        return before.joined(self._machine.step(rows, times, level, clear))
 
     def stale(self, partition: int, stream: int) -> Transitions:
         """Signals of a partition that are lost now that its stream time is ``stream`` ms.

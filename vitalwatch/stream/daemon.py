@@ -33,8 +33,8 @@ POLL_SECONDS: Final = 0.2
 """A poll waits so long at most, so a request to stop is seen within that."""
 
 RETRY_SECONDS: Final = 1.0
-FENCED_TRIES: Final = 3
-"""So often in a row another worker may take over before this one concludes that it has to go."""
+FENCED_TRIES: Final = 10
+"""So often, with nothing committed in between, others may take over before this worker gives up."""
 
 CONDITIONS: Final = ("model", "broker", "state")
 
@@ -106,8 +106,9 @@ class Daemon:
         started = False
         while not stop.is_set():
             try:
-                for _ in self._work(stop):
-                    started, fenced = True, 0
+                for committed in self._work(stop):
+                    started = True
+                    fenced = 0 if committed else fenced
             except Fenced:
                 fenced += 1
                 if fenced == FENCED_TRIES:
@@ -123,8 +124,8 @@ class Daemon:
                 self._health.report("broker", ok=False, detail="connection or membership lost")
                 self._wait(stop, RETRY_SECONDS)
 
-    def _work(self, stop: threading.Event) -> Iterator[None]:
-        """Be a member of the group until stopped or failing; yields after each round."""
+    def _work(self, stop: threading.Event) -> Iterator[bool]:
+        """Be a member of the group until stopped or failing; each round, whether it committed."""
         daemon = self._settings.daemon
         topic = self._settings.topics.readings
         source = self._broker.source([topic], daemon.group, instance=daemon.instance or None)
@@ -141,7 +142,7 @@ class Daemon:
                 if polled.batches:
                     self._transact(sink, polled)
                 self._report(source)
-                yield
+                yield bool(polled.batches)
                 rest = daemon.commit_seconds - (self._clock() - began)
                 if polled.batches and rest > 0:
                     # A transaction costs as much as a thousand readings: let some gather.
