@@ -3,8 +3,11 @@
 import doctest
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -12,6 +15,8 @@ import pytest
 
 from vitalwatch import config, messages
 from vitalwatch.commands.main import COMMANDS
+from vitalwatch.stream import kafka
+from vitalwatch.stream.broker import TopicPartition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -46,6 +51,36 @@ def test_a_console_session_gives_the_output_shown(command: str, shown: str, tmp_
     )
     matches = doctest.OutputChecker().check_output(shown, done.stdout, doctest.ELLIPSIS)
     assert matches, done.stdout
+
+
+def test_the_commands_on_kafka_score_readings(kafka_address: str, tmp_path: Path) -> None:
+    block = next(block for block in blocks("bash") if "topics create" in block)
+    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
+    start, create, *background, watch = commands
+    assert start == "deploy/kafka/start"  # what gives the address of the tests' own node
+    assert all(command.endswith("&") for command in background)
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "VITALWATCH_KAFKA_BOOTSTRAP": kafka_address,
+        "VITALWATCH_TOPICS_PREFIX": "readme",
+        "VITALWATCH_MONITORING_PORT": "0",
+    }
+    subprocess.run(create.split(), cwd=tmp_path, env=environ, check=True, timeout=60)
+    with ExitStack() as stack, (tmp_path / "log").open("wb") as log:
+        for command in (*background, watch):
+            process = subprocess.Popen(
+                command.rstrip(" &").split(), cwd=tmp_path, env=environ, stdout=log, stderr=log
+            )
+            stack.callback(process.wait, 30)
+            stack.callback(process.send_signal, signal.SIGINT)
+        broker = stack.enter_context(closing(kafka.connect(config.Kafka(bootstrap=kafka_address))))
+        scores = [TopicPartition("readme.scores", number) for number in range(8)]
+        deadline = time.monotonic() + 60
+        while not any(broker.bounds(source)[1] for source in scores):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.5)
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_there_are_two_commands_of_one_line_on_the_first_screen() -> None:

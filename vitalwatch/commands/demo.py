@@ -264,7 +264,7 @@ class Show:
     def farewell(self, console: Console) -> None:
         """Say what happened, and how many alerts the others had."""
         for sentence in verdict(self._story, self._alerts, self._view.now):
-            console.print(sentence, soft_wrap=True)
+            console.print(sentence, soft_wrap=not console.is_terminal)
         others = [
             alert
             for alert in self._alerts
@@ -275,5 +275,5 @@ class Show:
         hours = (self._view.now - self._story.start) / 3_600_000
         console.print(
             f"False alarms: {len(others)} in {hours:.1f} hours of {count} other patients.",
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -51,8 +50,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"vitalwatch {vitalwatch.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        if importlib.util.find_spec(f"vitalwatch.commands.{name}") is None:
-            continue
         importlib.import_module(f"vitalwatch.commands.{name}").add_parser(commands)
     return top
 
