@@ -83,14 +83,13 @@ _Dated = tuple[int, Alert]  # the place in the batch that brought it
 
 
 class Detector:
-    """All patients' state, and the one way to advance it. Sets torch to one thread.
+    """All patients' state, and the one way to advance it; for one thread at a time.
 
-    One thread, because the matrix product of a row has the same bits in any batch only there,
-    and because idle OpenMP threads would spin against everything else in the process.
+    Keeps torch to one thread of its own, because the matrix product of a row has the same bits in
+    any batch only there, and because idle OpenMP threads would spin against everything else.
     """
 
     def __init__(self, model: Model, settings: config.Alarms) -> None:
-        torch.set_num_threads(1)
         self._slab = Slab(model.network.hidden, vitals.COUNT)
         self._scorer = Scorer(model.network, self._slab)
         self._calibration = Calibration.of(model.calibration)
@@ -130,6 +129,8 @@ class Detector:
         """Advance by the readings of some partitions (at most one entry a partition)."""
         if not batch:
             return []
+        if torch.get_num_threads() != 1:  # kept by OpenMP for each calling thread
+            torch.set_num_threads(1)
         sources = [self._source(readings) for readings in batch]
         joined = self._join(batch, sources)
         count = len(joined.rows)

@@ -89,7 +89,6 @@ def _start(
     arguments: argparse.Namespace, stop: threading.Event, stack: ExitStack
 ) -> tuple["Show", Callable[[], bool]]:
     """Start all parts, to be ended by the ``stack``; what to show, and whether it is over."""
-    import torch
     from prometheus_client import CollectorRegistry
 
     from vitalwatch.detector import Detector  # brings torch
@@ -122,10 +121,7 @@ def _start(
         identity="demo",
     )
     publisher = broker.publisher()
-    # OpenMP keeps the number of threads by thread: the detector's own setting is for this one.
-    threads = stack.enter_context(
-        ThreadPoolExecutor(2, "demo", initializer=torch.set_num_threads, initargs=(1,))
-    )
+    threads = stack.enter_context(ThreadPoolExecutor(2, "demo"))
     stack.callback(stop.set)
     watching = threads.submit(worker.run, stop)
     playing = threads.submit(
