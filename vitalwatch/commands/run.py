@@ -10,10 +10,14 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import vitalwatch
 from vitalwatch import config
 from vitalwatch.errors import BrokerError
+
+if TYPE_CHECKING:
+    from vitalwatch.stream.broker import Broker
 
 EXAMPLES = """\
 examples:
@@ -48,40 +52,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until a signal says stop."""
     settings = config.load(arguments)
     with _stopping(settings.daemon.shutdown_seconds) as stop:
-        # Here and not above: torch takes a second to import, and --help needs none of it.
+        # Imports in here, and torch last: --help needs none of it, and what is wrong with the
+        # port or the broker is said before the seconds that torch takes.
         from prometheus_client import CollectorRegistry
 
-        from vitalwatch.detector import Detector
-        from vitalwatch.model import checkpoint
         from vitalwatch.monitoring import logs
         from vitalwatch.monitoring.http import Health, Server
         from vitalwatch.monitoring.metrics import Metrics
         from vitalwatch.stream import daemon, kafka
 
         logs.configure(settings.monitoring, sys.stderr)
-        model = checkpoint.load(settings.model.path)
         metrics = Metrics(CollectorRegistry())
-        metrics.model(model.fingerprint)
         health = Health(daemon.CONDITIONS)
         monitoring = settings.monitoring
         with (
             Server(monitoring.host, monitoring.port, metrics.registry, health),
             closing(kafka.connect(settings.kafka)) as broker,
         ):
-            topics = settings.topics
-            needed = (topics.readings, topics.scores, topics.alerts, topics.dead_letters)
-            missing = [name for name in needed if name not in broker.topics(needed)]
-            if missing:
-                raise BrokerError(
-                    f"There is no topic {', '.join(missing)}: make them with `vitalwatch topics "
-                    f"create --topics-prefix {topics.prefix}`, or choose another prefix."
-                )
+            _check(broker, settings.topics)
+
+            from vitalwatch.detector import Detector
+            from vitalwatch.model import checkpoint
+
+            model = checkpoint.load(settings.model.path)
+            metrics.model(model.fingerprint)
             log.info(
                 "started",
                 extra={
                     "version": vitalwatch.__version__,
                     "model": model.fingerprint,
-                    "readings": topics.readings,
+                    "readings": settings.topics.readings,
                     "group": settings.daemon.group,
                 },
             )
@@ -100,6 +100,18 @@ def run(arguments: argparse.Namespace) -> int:
             ).run(stop)
         log.info("stopped")
     return 0
+
+
+def _check(broker: "Broker", topics: config.Topics) -> None:
+    """Raise BrokerError for topics that are missing, with the command that makes them."""
+    needed = (topics.readings, topics.scores, topics.alerts, topics.dead_letters)
+    found = broker.topics(needed)
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise BrokerError(
+            f"There is no topic {', '.join(missing)}: make them with `vitalwatch topics "
+            f"create --topics-prefix {topics.prefix}`, or choose another prefix."
+        )
 
 
 def _identity(settings: config.Settings) -> str:
