@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,13 @@ def test_a_model_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
         assert torch.equal(model.network.state_dict()[name], tensor)
 
 
-def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_the_tensors_and_not_the_card(tmp_path: Path) -> None:
     network = Network(8)
     prints = []
     for number, value in enumerate((1.0, 1.0, 2.0)):
         path = tmp_path / f"{number}.safetensors"
-        checkpoint.save(path, network, {"tails": torch.tensor([value])}, {"hidden": 8})
+        card = {"hidden": 8, "number": number}
+        checkpoint.save(path, network, {"tails": torch.tensor([value])}, card)
         prints.append(checkpoint.load(path).fingerprint)
     assert prints[0] == prints[1] != prints[2]
 
@@ -75,3 +77,11 @@ def test_stepping_through_a_sequence_equals_running_over_it() -> None:
             step, state = network(inputs[frame : frame + 1], state)
             torch.testing.assert_close(step.location[0], whole.location[frame])
             torch.testing.assert_close(step.scale[0], whole.scale[frame])
+
+
+def test_the_shipped_card_says_what_it_was_trained_on_and_how_it_scores() -> None:
+    model = checkpoint.load()
+    readable = json.loads(checkpoint.SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
+    assert readable == model.card
+    for entry in ("command", "trained_on", "calibrated_on", "evaluation", "limits"):
+        assert model.card[entry]

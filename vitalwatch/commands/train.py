@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vitalwatch import config
 from vitalwatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vitalwatch.training.evaluation import Evaluation
+
+EVALUATED = 200
+"""Patients that the card's figures are measured on."""
 
 EXAMPLES = """\
 examples:
@@ -54,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import vitalwatch
     from vitalwatch.model import checkpoint
-    from vitalwatch.training import calibration, loop
+    from vitalwatch.training import calibration, evaluation, loop
 
     if arguments.hidden < 1 or arguments.rounds < 1:
         raise UsageError("--hidden and --rounds must be 1 or more")
@@ -89,6 +97,16 @@ def run(arguments: argparse.Namespace) -> int:
             plan.seed,
             lambda share: progress.update(calibrating, completed=int(100 * share)),
         )
+        evaluating = progress.add_task("evaluating, %", total=100)
+        found = evaluation.evaluate(
+            checkpoint.Model(network, made.tensors(), {}, ""),
+            config.Alarms(),
+            patients=EVALUATED,
+            hours=24,
+            interval=20,
+            seed=plan.seed,
+            report=lambda share: progress.update(evaluating, completed=int(100 * share)),
+        )
     card = {
         "name": "VitalWatch LSTM",
         "version": vitalwatch.__version__,
@@ -102,12 +120,31 @@ def run(arguments: argparse.Namespace) -> int:
         "calibrated_on": f"{calibration.PATIENT_DAYS:.0f} patient-days of "
         f"{calibration.PATIENTS} others",
         "surprise_nats_unseen_patients": round(surprise, 4),
+        "evaluation": _evaluated(found),
+        "limits": "Simulated patients only, adults in hospital. Not validated on, and not fit for, "
+        "decisions about real patients.",
         "torch": torch.__version__,
     }
     checkpoint.save(arguments.output, network, made.tensors(), card)
     minutes = (time.monotonic() - began) / 60
     console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
     return 0
+
+
+def _evaluated(found: "Evaluation") -> dict[str, Any]:
+    """The figures of `vitalwatch evaluate` on a smaller ward, for the card."""
+    return {
+        "patients": found.patients,
+        "patient_days": found.patient_days,
+        "seconds_between_readings": found.interval,
+        "deteriorations": found.results[0].critical,
+    } | {
+        result.method: {
+            "caught_before_critical": round(result.caught / max(result.critical, 1), 3),
+            "false_alarms_per_patient_day": round(result.false_per_day, 3),
+        }
+        for result in found.results
+    }
 
 
 def _listed(numbers: Sequence[float]) -> str:

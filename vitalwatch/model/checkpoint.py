@@ -1,11 +1,13 @@
-"""The file that holds a trained model: weights and calibration in safetensors, a card beside them.
+"""The file that holds a trained model: weights and calibration in safetensors, with a card.
 
-One file has all that decides a score, so its digest is the model's fingerprint. The card (JSON,
-in the file's metadata) says what it was trained on, with which command, and how it scores.
+The digest of all tensors, which is all that decides a score, is the model's fingerprint. The card
+says what it was trained on, with which command, and how it scores; it stands in the file's
+metadata, and once more beside it as JSON for people to read.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +27,7 @@ SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
 class Model:
     """A trained network with its calibration tensors (see scoring.evidence.Calibration).
 
-    ``fingerprint`` is the digest of the file; the same fingerprint, torch build and processor
+    ``fingerprint`` is the digest of the tensors; the same fingerprint, torch build and processor
     capability give the same scores bit for bit.
     """
 
@@ -38,7 +40,10 @@ class Model:
 def save(
     path: Path, network: Network, calibration: dict[str, torch.Tensor], card: dict[str, Any]
 ) -> None:
-    """Write a model file. ``calibration`` is stored under ``calibration.<name>``."""
+    """Write a model file, and its card beside it with the ending ``.json``.
+
+    ``calibration`` is stored under ``calibration.<name>``.
+    """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"calibration.{name}": tensor for name, tensor in calibration.items()}
     metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
@@ -47,6 +52,8 @@ def save(
         {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}, metadata
     )
     path.write_bytes(content)
+    readable = json.dumps(card, indent=2, ensure_ascii=False)
+    path.with_suffix(".json").write_text(readable + "\n", encoding="utf-8")
 
 
 def load(path: str | Path = "") -> Model:
@@ -82,8 +89,17 @@ def load(path: str | Path = "") -> Model:
         network=network.eval(),
         calibration=_part(tensors, "calibration."),
         card=card,
-        fingerprint=hashlib.blake2b(content, digest_size=6).hexdigest(),
+        fingerprint=fingerprint(tensors),
     )
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Twelve hexadecimal digits that stand for these tensors, names and shapes included."""
+    digest = hashlib.blake2b(digest_size=6)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
