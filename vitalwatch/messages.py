@@ -146,6 +146,9 @@ def schemas() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
 
 
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
 def epoch_ms(time: Time) -> int:
     """A message's time as integer milliseconds since 1970-01-01 UTC (rounded half to even)."""
     if isinstance(time, int):
@@ -155,5 +158,6 @@ def epoch_ms(time: Time) -> int:
 
 def rfc3339(ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC, for people and files."""
-    moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+    # Not from a float of seconds: .716 would be .71599… and then cut to .715.
+    moment = _EPOCH + datetime.timedelta(milliseconds=ms)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "train",
     "evaluate",
     "topics",
+    "schema",
     "config",
     "version",
 )
