@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import compress
 from typing import Final, Protocol
 
 import msgspec
+import numpy as np
 
 from vitalwatch import config
 from vitalwatch.arrays import Floats
@@ -35,6 +35,9 @@ POLL_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 1.0
 FENCED_TRIES: Final = 10
 """So often, with nothing committed in between, others may take over before this worker gives up."""
+
+BLOCK_READINGS: Final = 10_000
+"""In one block of scores at most, some 7 MB: a record may not be larger than its topic takes."""
 
 CONDITIONS: Final = ("model", "broker", "state")
 
@@ -242,35 +245,26 @@ class Daemon:
 def blocks(
     readings: Readings, detection: Detection, model: str, emit: config.Emit
 ) -> Iterator[ScoreBlock]:
-    """The scores of one batch as messages: one block, one for each reading, or none."""
-    scored = ~detection.late
-    if emit == "none" or not scored.any():
+    """The scores of one batch as messages: in blocks, one for each reading, or none."""
+    if emit == "none":
         return
-    whole = ScoreBlock(
-        topic=readings.topic,
-        partition=readings.partition,
-        model=model,
-        offsets=readings.offsets[scored].tolist(),
-        patients=list(compress(readings.patients, scored)),
-        times=readings.times[scored].tolist(),
-        rarity=detection.rarity[scored].tolist(),
-        surprise=_by_vital(detection.surprise[scored]),
-        expected=_by_vital(detection.expected[scored]),
-        low=_by_vital(detection.low[scored]),
-        high=_by_vital(detection.high[scored]),
-    )
-    if emit == "block":
-        yield whole
-        return
-    columns = ("offsets", "patients", "times", "rarity")
-    tables = ("surprise", "expected", "low", "high")
-    for i in range(len(whole.offsets)):
-        one = {name: [getattr(whole, name)[i]] for name in columns}
-        cells = {
-            name: {vital: [column[i]] for vital, column in getattr(whole, name).items()}
-            for name in tables
-        }
-        yield msgspec.structs.replace(whole, **one, **cells)
+    scored = np.flatnonzero(~detection.late)
+    size = 1 if emit == "reading" else BLOCK_READINGS
+    for begin in range(0, len(scored), size):
+        part = scored[begin : begin + size]
+        yield ScoreBlock(
+            topic=readings.topic,
+            partition=readings.partition,
+            model=model,
+            offsets=readings.offsets[part].tolist(),
+            patients=[readings.patients[place] for place in part.tolist()],
+            times=readings.times[part].tolist(),
+            rarity=detection.rarity[part].tolist(),
+            surprise=_by_vital(detection.surprise[part]),
+            expected=_by_vital(detection.expected[part]),
+            low=_by_vital(detection.low[part]),
+            high=_by_vital(detection.high[part]),
+        )
 
 
 def _by_vital(table: Floats) -> dict[str, list[float | None]]:
