@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simulator import Ward
@@ -128,6 +128,30 @@ def test_scores_and_alerts_do_not_depend_on_how_the_log_is_cut(
         for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
             assert np.array_equal(got, wanted, equal_nan=name != "late"), name
         assert alerts == expected_alerts
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 80)), min_size=2, max_size=10),
+    st.sets(st.integers(1, 9)),
+)
+@example([("a", 0), ("b", 40), ("a", 0)], {2})  # a repetition of what was discharged since
+@example([("a", 0), ("b", 10), ("a", 0)], {2})  # a repetition after the signal was lost
+@example([("b", 70), ("a", 0), ("b", 71)], {1})  # a clock behind by more than the discharge period
+def test_the_cut_makes_no_difference_whatever_the_clocks_show(
+    seen: list[tuple[str, int]], cuts: set[int]
+) -> None:
+    patients, minutes = zip(*seen, strict=True)
+    log = readings(patients, [minute * MINUTE for minute in minutes], hr=[80] * len(seen))
+    expected, expected_alerts = joined(Detector(detector_model(), SETTINGS).process([log]))
+    detector = Detector(detector_model(), SETTINGS)
+    edges = [0, *sorted(at for at in cuts if at < len(seen)), len(seen)]
+    columns, alerts = joined(
+        [detector.process([cut(log, *edge)])[0] for edge in itertools.pairwise(edges)]
+    )
+    for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
+        assert np.array_equal(got, wanted, equal_nan=name != "late"), name
+    assert alerts == expected_alerts
 
 
 def test_a_reading_not_after_the_patients_last_is_late_and_changes_nothing() -> None:

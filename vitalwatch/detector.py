@@ -15,7 +15,7 @@ import torch
 from vitalwatch import config, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
 from vitalwatch.alarms.technical import Assessment
-from vitalwatch.arrays import Floats, Ints
+from vitalwatch.arrays import Bools, Floats, Ints
 from vitalwatch.messages import Alert, Origin
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Detection, Readings
@@ -45,7 +45,8 @@ class _Patient(NamedTuple):
 class _Batch:
     """All readings of one call, (n,) each; ``spans`` says where a partition's lie, by its number.
 
-    ``stream`` is the partition's stream time at each reading: the largest time so far.
+    ``stream`` is the partition's stream time at each reading: the largest time so far. ``late``
+    is filled in round by round.
     """
 
     rows: Ints
@@ -54,19 +55,20 @@ class _Batch:
     offsets: Ints
     number: Ints
     stream: Ints
+    late: Bools
     spans: dict[int, slice]
 
     def place(self, source: int, row: int, time: int, before: int | None) -> int:
         """Which reading brought the partition's stream to ``time`` for a patient without one.
 
         That is the first with such a stream time, but none before the patient's own last (which
-        lies ``before`` the given place): a pure function of the log, however it is cut.
+        lies ``before`` the given place and is not late): a pure function of the log, however it
+        is cut.
         """
         span = self.spans[source]
         first = int(span.start + np.searchsorted(self.stream[span], time))
-        own = np.flatnonzero(
-            self.rows[span.start : before if before is not None else span.stop] == row
-        )
+        earlier = slice(span.start, before if before is not None else span.stop)
+        own = np.flatnonzero((self.rows[earlier] == row) & ~self.late[earlier])
         return max(first, int(span.start + own[-1])) if len(own) else first
 
 
@@ -134,14 +136,14 @@ class Detector:
         sources = [self._source(readings) for readings in batch]
         joined = self._join(batch, sources)
         count = len(joined.rows)
-        late = np.zeros(count, dtype=np.bool_)
         rarity = np.full(count, np.nan, dtype=np.float32)
         by_vital = np.full((4, count, vitals.COUNT), np.nan, dtype=np.float32)
         alerts: list[_Dated] = []
         for turn in rounds(joined.rows):
+            self._discharge_who_returns(joined, turn, alerts)
             # Late is what is not after the patient's last reading, whatever came between.
             fresh = joined.times[turn] > self._slab.times[joined.rows[turn]]
-            late[turn[~fresh]] = True
+            joined.late[turn[~fresh]] = True
             places = turn[fresh]
             if not len(places):
                 continue
@@ -159,7 +161,7 @@ class Detector:
             own = [alert for place, alert in alerts if span.start <= place < span.stop]
             surprise, expected, low, high = by_vital[:, span]
             detections.append(
-                Detection(late[span], rarity[span], surprise, expected, low, high, own)
+                Detection(joined.late[span], rarity[span], surprise, expected, low, high, own)
             )
         return detections
 
@@ -186,6 +188,10 @@ class Detector:
             stream = np.maximum(np.maximum.accumulate(readings.times), reached)
             if len(stream):
                 self._streams[source.number] = int(stream[-1])
+                # A clock that lags far behind the stream brings a deadline before all others.
+                deadline = int(readings.times.min()) + self._gone_ms
+                earliest = self._earliest.get(source.number, deadline)
+                self._earliest[source.number] = min(earliest, deadline)
             streams.append(stream)
             numbers.append(np.full(len(stream), source.number))
         return _Batch(
@@ -195,6 +201,7 @@ class Detector:
             offsets=np.concatenate([readings.offsets for readings in batch]),
             number=np.concatenate(numbers),
             stream=np.concatenate(streams),
+            late=np.zeros(len(rows), dtype=np.bool_),
             spans=spans,
         )
 
@@ -204,17 +211,20 @@ class Detector:
         self._patients[row] = patient
         return row
 
-    def _round(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> tuple[Answers, Floats]:
-        """One reading each of distinct patients: judge, score, advance alarms, write alerts."""
-        rows, times = joined.rows[places], joined.times[places]
+    def _discharge_who_returns(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> None:
+        """Who was gone by the stream's time, within this batch, is a new patient now."""
+        rows = joined.rows[places]
         last = self._slab.times[rows]
         gone = (last != UNSEEN) & (joined.stream[places] >= last + self._gone_ms)
         if gone.any():
-            # Discharged in between by the stream's time, and a new patient now.
             ended = self._alarms.discharge(rows[gone], last[gone] + self._gone_ms)
             self._slab.blank(rows[gone])
             before = dict(zip(rows[gone].tolist(), places[gone].tolist(), strict=True))
             self._write(joined, ended, None, alerts, before)
+
+    def _round(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> tuple[Answers, Floats]:
+        """One reading each of distinct patients: judge, score, advance alarms, write alerts."""
+        rows, times = joined.rows[places], joined.times[places]
         assessment = self._alarms.assess(
             rows, times, joined.values[places], joined.stream[places], joined.number[places]
         )
