@@ -30,6 +30,7 @@ from vitalwatch.stream.diagnosis import (
     tls_context,
     translated,
 )
+from vitalwatch.stream.kafka_records import read_any_header
 from vitalwatch.stream.kafka_writers import CLOSE_SECONDS, KafkaPublisher, KafkaSink, opened
 
 SLICE_SECONDS: Final = 0.1
@@ -85,6 +86,7 @@ class KafkaBroker:
         """``options`` are the library's for reaching the broker."""
         self._options = {**options, **_CONNECTION}
         self._address = ", ".join(options["bootstrap_servers"])
+        read_any_header()
         self._admin = opened(KafkaAdminClient, self._options)
 
     def source(
