@@ -58,6 +58,7 @@ def test_without_a_file_readings_go_to_standard_output_and_messages_do_not(
         ["--kafka", "--speed", "10"],
         ["--scenario", "plague", "--duration", "1m"],
         ["--interval", "0.5s", "--duration", "1m"],
+        ["--seed", "-1", "--duration", "1m"],
     ],
 )
 def test_what_cannot_be_done_is_a_usage_error_and_leaves_no_file(

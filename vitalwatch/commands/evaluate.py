@@ -1,6 +1,7 @@
 """``vitalwatch evaluate``: the README's table, from one command."""
 
 import argparse
+import math
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from vitalwatch import config
+from vitalwatch.errors import UsageError
 
 EXAMPLES = """\
 examples:
@@ -43,6 +45,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print the table."""
+    if not 0 <= arguments.seed < 1_000_000:
+        raise UsageError("--seed must be 0 to 999999: beyond lie the patients of training")
+    if not 1 <= arguments.interval <= arguments.hours * 3600 < math.inf:
+        raise UsageError("--interval must be 1 s or more, and --hours at least as long as that")
     from vitalwatch.model import checkpoint
     from vitalwatch.training import evaluation
 

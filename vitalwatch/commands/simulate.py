@@ -193,6 +193,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate."""
     settings = config.load(arguments)
+    if arguments.seed < 0:
+        raise UsageError("--seed must be 0 or more.")
     speed, duration = arguments.speed, arguments.duration
     if speed is None:
         speed = math.inf if arguments.to else 1.0

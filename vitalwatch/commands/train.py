@@ -1,6 +1,7 @@
 """``vitalwatch train``: make the model that ships, or another."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,13 +19,17 @@ from rich.progress import (
 )
 
 from vitalwatch import config
-from vitalwatch.errors import UsageError
+from vitalwatch.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from vitalwatch.training.evaluation import Evaluation
 
 EVALUATED = 200
 """Patients that the card's figures are measured on."""
+
+LARGEST_SEED = 165
+MOST_ROUNDS = 1000
+"""Each round of each seed has wards of its own, whose numbers stay within those for training."""
 
 EXAMPLES = """\
 examples:
@@ -57,6 +62,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, calibrate, write; a card says how."""
+    if arguments.hidden < 1 or not 1 <= arguments.rounds <= MOST_ROUNDS:
+        raise UsageError(f"--hidden must be 1 or more, --rounds 1 to {MOST_ROUNDS}")
+    if not 0 <= arguments.seed <= LARGEST_SEED:
+        raise UsageError(f"--seed must be 0 to {LARGEST_SEED}")
+    _check_output(arguments.output)
     # Here and not above: torch takes a second to import, and --help needs none of it.
     import torch
 
@@ -64,10 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
     from vitalwatch.model import checkpoint
     from vitalwatch.training import calibration, evaluation, loop
 
-    if arguments.hidden < 1 or arguments.rounds < 1:
-        raise UsageError("--hidden and --rounds must be 1 or more")
-    if not 0 <= arguments.seed < 1000:
-        raise UsageError("--seed must be 0 to 999")
     torch.set_num_threads(1)  # the same sums in the same order, on any number of cores
     began = time.monotonic()
     plan = loop.Plan(hidden=arguments.hidden, rounds=arguments.rounds, seed=arguments.seed)
@@ -129,6 +135,16 @@ def run(arguments: argparse.Namespace) -> int:
     minutes = (time.monotonic() - began) / 60
     console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
     return 0
+
+
+def _check_output(path: Path) -> None:
+    """Say before the work, and not after it, that its result cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write to {path.parent}: {error.strerror}.") from None
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(f"Cannot write {path}: name a file in a folder of yours.")
 
 
 def _evaluated(found: "Evaluation") -> dict[str, Any]:
