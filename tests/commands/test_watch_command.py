@@ -1,6 +1,7 @@
 import argparse
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 from vitalwatch.commands import watch as command
 from vitalwatch.errors import BrokerError, UsageError
 from vitalwatch.messages import Alert, Origin
-from vitalwatch.stream.broker import TopicPartition, TopicSpec
+from vitalwatch.stream.broker import RecordBatch, TopicPartition, TopicSpec
 from vitalwatch.stream.memory import MemoryBroker
 
 NOW = 1_700_000_000_000
@@ -89,6 +90,31 @@ def test_new_alerts_are_shown_once_and_old_ones_are_not() -> None:
         ["raised", "bed-3:"],
         ["cleared", "bed-2:"],
     ]
+
+
+def test_what_was_read_to_its_end_is_not_read_again() -> None:
+    class LikeKafka(MemoryBroker):
+        """Its batches go on after their last record, which the transaction's marker follows."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads = 0
+
+        def read(
+            self, source: TopicPartition, start: int, end: int | None = None
+        ) -> Iterator[RecordBatch]:
+            self.reads += start < (self.bounds(source)[1] if end is None else end)
+            for batch in super().read(source, start, end):
+                yield dataclasses.replace(batch, next_offset=batch.offsets[-1] + 1)
+
+    broker = LikeKafka()
+    broker.create([TopicSpec(TOPIC, 3)])
+    sink = broker.sink("writer")
+    sink.begin()
+    sink.append(TOPIC, b"bed-1", encoded(1, NOW))
+    sink.commit({}, None)
+    assert len(watched(broker, *[lambda: None] * 5, start=0).splitlines()) == 1
+    assert broker.reads == 1
 
 
 def test_past_alerts_are_shown_from_the_given_time_on_in_order_of_time() -> None:

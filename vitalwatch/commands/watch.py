@@ -142,8 +142,10 @@ def follow(broker: Broker, topic: str) -> Iterator[list[tuple[bytes, Alert]]]:
     while True:
         events: list[tuple[bytes, Alert]] = []
         for source in sources:
-            for batch in broker.read(source, positions[source]):
-                positions[source] = batch.next_offset
+            start, (_, end) = positions[source], broker.bounds(source)
+            # To the end, and not to the last record: behind that stands its transaction's marker.
+            positions[source] = end
+            for batch in broker.read(source, start, end):
                 for value in batch.values:
                     try:
                         events.append((value or b"", decode(value or b"")))
