@@ -105,6 +105,11 @@ def test_numbers_that_are_not_finite_are_refused(value: str) -> None:
     assert "alarms.stale_seconds" in refused("--alarms-stale-seconds", value)
 
 
+def test_spans_of_time_that_no_clock_can_count_are_refused() -> None:
+    assert "at most 86400" in refused("--alarms-stale-seconds", "1e300")
+    assert "at most 8760" in refused("--alarms-discharge-hours", "1e300")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -123,7 +123,9 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
         _about("stable name of this worker, so that its restart moves no partition; empty: none"),
     ] = ""
     max_records: Annotated[int, _about("readings scored at once, at most", ge=1, le=100_000)] = 5000
-    commit_seconds: Annotated[float, _about("time between commits, at most", gt=0, le=60)] = 0.1
+    commit_seconds: Annotated[
+        float, _about("readings gather for so long before they are scored", gt=0, le=60)
+    ] = 0.1
     shutdown_seconds: Annotated[
         float, _about("deadline for finishing and leaving the group when stopped", gt=0, le=600)
     ] = 10.0
@@ -152,10 +154,12 @@ class Alarms(msgspec.Struct, frozen=True, kw_only=True):
             "no reading for so long, by the stream's time, is a lost signal; longer where a "
             "patient is read seldom",
             ge=1,
+            le=86_400,
         ),
     ] = 300.0
     discharge_hours: Annotated[
-        float, _about("no reading for so long, by the stream's time, frees the state", gt=0)
+        float,
+        _about("no reading for so long, by the stream's time, frees the state", gt=0, le=8760),
     ] = 24.0
 
 

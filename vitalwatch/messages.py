@@ -62,7 +62,11 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 
 class Driver(msgspec.Struct, frozen=True, gc=False):
-    """One vital's part in an alert: ``share`` of the whole in [0, 1]; the rest in its unit."""
+    """One vital's part in an alert: ``share`` of the whole in [0, 1]; the rest in its unit.
+
+    ``expected``, ``low`` and ``high`` are the patient's own normal before this reading, not the
+    network's prediction as in :class:`ScoreBlock`.
+    """
 
     vital: str
     share: float

@@ -62,7 +62,7 @@ class Metrics:
         )
         self._in_alarm = Gauge(
             "vitalwatch_patients_in_alarm_ratio",
-            "Share of the patients held who have an active alert.",
+            "Share of the patients held who have an active physiological alert.",
             registry=registry,
         )
         self._lag = Gauge(
@@ -103,7 +103,7 @@ class Metrics:
         self._dead_letters.labels(reason).inc()
 
     def patients(self, held: int, in_alarm: int) -> None:
-        """The state of ``held`` patients is kept; ``in_alarm`` of them have an active alert."""
+        """The state of ``held`` patients is kept; ``in_alarm`` have a physiological alert."""
         self._patients.set(held)
         self._in_alarm.set(in_alarm / held if held else 0.0)
 
