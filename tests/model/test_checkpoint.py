@@ -56,6 +56,17 @@ def test_a_model_of_another_shape_is_refused_and_not_half_loaded(tmp_path: Path)
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize("card", [None, "", "8", "[]", "{}", '{"hidden": "8"}', '{"hidden": -1}'])
+def test_a_file_whose_card_does_not_say_its_shape_is_refused(
+    card: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    metadata = {"format": checkpoint.FORMAT} | ({} if card is None else {"card": card})
+    safetensors.torch.save_file({"network.x": torch.zeros(3)}, path, metadata)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.load(path)
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     checkpoint.save(path, Network(8), {}, {"hidden": 8})

@@ -77,11 +77,11 @@ def load(path: str | Path = "") -> Model:
             f"{file} is a safetensors file but not a VitalWatch model of this version; "
             "make one with `vitalwatch train`"
         )
-    card = json.loads(metadata["card"])
-    network = Network(card["hidden"])
     try:
+        card = json.loads(metadata["card"])
+        network = Network(card["hidden"])
         network.load_state_dict(_part(tensors, "network."))
-    except RuntimeError as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit this version of VitalWatch: {error}") from error
     for parameter in network.parameters():
         parameter.requires_grad_(False)
