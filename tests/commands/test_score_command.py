@@ -135,6 +135,25 @@ def run(*arguments: str) -> int:
     return code
 
 
+def test_twenty_thousand_patients_in_one_file_are_scored_each_for_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patients = 20_000
+    rows = [f"p{n},{time},{60 + n % 40}" for time in (0, 60) for n in range(patients)]
+    path = tmp_path / "ward.csv"
+    path.write_text("\n".join(["patient,time,hr", *rows]))
+    assert run(str(path), "-o", str(tmp_path), "--json") == 0
+    (result,) = json.loads(capsys.readouterr().out)["recordings"]
+    assert (result["readings"], result["patients"], result["late"]) == (2 * patients, patients, 0)
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        scores = list(csv.DictReader(file))
+    assert len(scores) == 2 * patients
+    # Patients who show the same are told the same, whoever else is in the batch.
+    for time in ("0", "60000"):
+        told = {(60 + int(s["patient"][1:]) % 40, s["rarity"]) for s in scores if s["time"] == time}
+        assert len(told) == 40
+
+
 def test_the_shipped_model_finds_the_desaturation_of_a_patient(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
