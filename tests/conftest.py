@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ KAFKA_OWNER = "VITALWATCH_TEST_OWNER"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name one place for Kafka nodes, which the processes of one test run share."""
+    # A script's background job starts with Ctrl+C ignored, and so would the programs under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ[KAFKA_FOLDER] = tempfile.mkdtemp(prefix="vitalwatch-kafka-")
         os.environ[KAFKA_OWNER] = str(os.getpid())
