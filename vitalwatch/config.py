@@ -130,7 +130,8 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
         float, _about("deadline for finishing and leaving the group when stopped", gt=0, le=600)
     ] = 10.0
     warmup_minutes: Annotated[
-        float, _about("past readings to go through again after a change of model", ge=0, le=10_080)
+        float,
+        _about("past readings gone through again, without a word, on a start", ge=0, le=10_080),
     ] = 60.0
 
 
