@@ -75,6 +75,14 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
+def test_a_model_with_weights_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    path, network = tmp_path / "m.safetensors", Network(8)
+    next(network.parameters()).data[0] = float("nan")
+    checkpoint.save(path, network, {}, {"hidden": 8})
+    with pytest.raises(CheckpointError, match=r"not all numbers.*vitalwatch train"):
+        checkpoint.load(path)
+
+
 def test_stepping_through_a_sequence_equals_running_over_it() -> None:
     torch.manual_seed(1)
     network = Network(16).eval()

@@ -83,6 +83,13 @@ def load(path: str | Path = "") -> Model:
         network.load_state_dict(_part(tensors, "network."))
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit this version of VitalWatch: {error}") from error
+    broken = sorted(name for name, tensor in tensors.items() if tensor.isnan().any())
+    if broken:
+        # It would score, and alert on nothing that it learned, without a word.
+        raise CheckpointError(
+            f"{file} is damaged, or its training failed: {broken[0]} is not all numbers; "
+            "give another with --model-path, or make one with `vitalwatch train`"
+        )
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return Model(
