@@ -238,3 +238,35 @@ def test_more_room_forgets_nobody() -> None:
     bed.read(0, HEALTHY)
     bed.alarms.grow(1000)
     assert bed.stream(60) == ["raised stale medium"]
+
+
+def test_a_heart_rate_that_becomes_zero_is_asystole_or_electrodes_off() -> None:
+    bed = Bedside()
+    bed.hold(0, 60, HEALTHY)
+    off = {"hr": 0.0, "spo2": 0.0, "rr": 15.0}
+    assert "75 raised no_heartbeat medium" in bed.hold(60, 100, off)
+
+
+def test_no_heartbeat_with_a_flat_arterial_line_has_high_priority() -> None:
+    bed = Bedside()
+    bed.hold(0, 60, HEALTHY)
+    arrest = {"hr": 0.0, "spo2": 0.0, "rr": 0.0, "sbp": 15.0, "dbp": 12.0, "map": 13.0}
+    assert "75 raised no_heartbeat high" in bed.hold(60, 100, arrest)
+
+
+def test_electrodes_off_while_the_oximeter_finds_a_pulse_is_a_lost_signal_only() -> None:
+    bed = Bedside()
+    bed.hold(0, 60, HEALTHY)
+    assert not [event for event in bed.hold(60, 200, {**HEALTHY, "hr": 0}) if "heartbeat" in event]
+
+
+def test_a_heart_that_beats_again_clears_the_missing_heartbeat() -> None:
+    bed = Bedside()
+    bed.hold(0, 60, HEALTHY)
+    bed.hold(60, 120, {"hr": 0, "rr": 15})
+    assert [e for e in bed.hold(120, 200, HEALTHY) if "cleared no_heartbeat" in e]
+
+
+def test_zeros_before_any_heartbeat_was_seen_are_no_missing_heartbeat() -> None:
+    bed = Bedside()
+    assert not [e for e in bed.hold(0, 200, {"hr": 0, "spo2": 0}) if "heartbeat" in e]

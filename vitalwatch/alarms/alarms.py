@@ -14,6 +14,7 @@ from vitalwatch.alarms.conditions import (
     LOWS,
     MEDIUM,
     NO_BREATHING,
+    NO_HEARTBEAT,
     NO_SIGNAL,
     STALE,
 )
@@ -94,6 +95,7 @@ class Alarms:
             (IMPLAUSIBLE, assessment.implausible),
             (NO_SIGNAL, assessment.no_signal),
             (NO_BREATHING, assessment.no_breathing),
+            (NO_HEARTBEAT, assessment.no_heartbeat),
             (STALE, np.zeros(count, dtype=np.int8)),
         ):
             level[:, columns] = technical

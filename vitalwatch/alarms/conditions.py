@@ -24,7 +24,16 @@ SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
 
 
-Rule = Literal["low", "high", "deterioration", "implausible", "no_signal", "no_breathing", "stale"]
+Rule = Literal[
+    "low",
+    "high",
+    "deterioration",
+    "implausible",
+    "no_signal",
+    "no_breathing",
+    "no_heartbeat",
+    "stale",
+]
 
 
 class Condition(NamedTuple):
@@ -50,7 +59,7 @@ class Condition(NamedTuple):
     @property
     def name(self) -> str:
         """Name on the wire: the rule, after the vital's name if it can hold for several."""
-        if self.vital is None or self.rule == "no_breathing":
+        if self.vital is None or self.rule in ("no_breathing", "no_heartbeat"):
             return self.rule
         return f"{vitals.NAMES[self.vital]}_{self.rule}"
 
@@ -104,8 +113,22 @@ def _table() -> tuple[Condition, ...]:
         hold=10 * SECOND,
         refractory=60 * SECOND,
     )
+    # Asystole, or electrodes and oximeter both off; HIGH where an arterial line is flat as well.
+    no_heartbeat = Condition(
+        "no_heartbeat",
+        "technical",
+        MEDIUM,
+        vitals.INDEX["hr"],
+        delay=15 * SECOND,
+        top=HIGH,
+        top_delay=15 * SECOND,
+        hold=10 * SECOND,
+        refractory=60 * SECOND,
+        top_refractory=60 * SECOND,
+    )
     stale = Condition("stale", "technical", MEDIUM)
-    return (*lows, *highs, deterioration, *implausible, *no_signal, no_breathing, stale)
+    unsure = (no_breathing, no_heartbeat)
+    return (*lows, *highs, deterioration, *implausible, *no_signal, *unsure, stale)
 
 
 CONDITIONS: Final = _table()
@@ -125,6 +148,7 @@ IMPLAUSIBLE, _ = _columns("implausible")
 NO_SIGNAL, _ = _columns("no_signal")
 DETERIORATION: Final = INDEX["deterioration"]
 NO_BREATHING: Final = INDEX["no_breathing"]
+NO_HEARTBEAT: Final = INDEX["no_heartbeat"]
 STALE: Final = INDEX["stale"]
 PHYSIOLOGICAL: Final = slice(0, DETERIORATION + 1)
 """Columns of all physiological conditions; the others are technical."""

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from vitalwatch import vitals
-from vitalwatch.alarms.conditions import LOW, MEDIUM, SECOND
+from vitalwatch.alarms.conditions import HIGH, LOW, MEDIUM, SECOND
 from vitalwatch.alarms.machine import UNKNOWN
 from vitalwatch.alarms.state import NEVER, Columns, Field
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
@@ -22,6 +22,9 @@ CODES: Final = (0.0, -1.0, -32768.0)
 
 ZEROED: Final = -1.0
 """A line that is open to air reads so too: of a pressure it is a value, and implausible."""
+
+FLAT_MMHG: Final = 30.0
+"""A systolic or mean pressure below this goes with a heart that does not pump."""
 
 SETTLING: Final = {"hr": 10, "spo2": 10, "sbp": 10, "dbp": 10, "map": 10, "temp": 300}
 """Seconds for which a vital is not believed after it was lost or implausible.
@@ -50,7 +53,10 @@ LOST_INTERVALS: Final = 5
 _LOWEST, _HIGHEST = vitals.bounds("plausible")
 _SETTLING_MS: Final = np.array([SETTLING.get(name, 0) * SECOND for name in vitals.NAMES])
 _RR: Final = vitals.INDEX["rr"]
+_HR: Final = vitals.INDEX["hr"]
+_SPO2: Final = vitals.INDEX["spo2"]
 _SBP: Final = vitals.INDEX["sbp"]
+_MAP: Final = vitals.INDEX["map"]
 _DBP: Final = vitals.INDEX["dbp"]
 _PRESSURES: Final = slice(vitals.INDEX["sbp"], vitals.INDEX["map"] + 1)  # sbp, dbp, map
 _LEAPING: Final = slice(vitals.INDEX["sbp"], vitals.INDEX["temp"] + 1)  # the same and temp
@@ -68,10 +74,10 @@ class Assessment:
 
     ``raw`` (n, V) as received; ``clean`` (n, V) the same with NaN where a value is no
     measurement. Levels of technical conditions (-1 unknown, 0 no, else the priority):
-    ``implausible`` and ``no_signal`` (n, V), ``no_breathing`` (n,). ``artefact`` (n, V) bool:
-    values that belong to an artefact, also before it shows. ``silence`` (n, V) ms watched
-    without a usable value, NaN if there never was one. ``stale`` (n,) bool: the
-    signal was lost before this reading, at ``deadline`` (n,) ms.
+    ``implausible`` and ``no_signal`` (n, V), ``no_breathing`` and ``no_heartbeat`` (n,).
+    ``artefact`` (n, V) bool: values that belong to an artefact, also before it shows.
+    ``silence`` (n, V) ms watched without a usable value, NaN if there never was one. ``stale``
+    (n,) bool: the signal was lost before this reading, at ``deadline`` (n,) ms.
     """
 
     raw: Floats
@@ -79,6 +85,7 @@ class Assessment:
     implausible: Bytes8
     no_signal: Bytes8
     no_breathing: Bytes8
+    no_heartbeat: Bytes8
     artefact: Bools
     silence: Floats
     stale: Bools
@@ -143,7 +150,7 @@ class Watch:
         usable: Bools = ~(absent | artefact) & (times[:, None] >= until)
 
         before, deadline = self._state["read"][rows], self.deadlines(rows)
-        known = ~np.isnan(self._state["silence"][rows, _RR])
+        known = ~np.isnan(self._state["silence"][rows])
         silence, lost = self._presence(rows, np.minimum(times - before, LOST_MS), usable)
         still = values[:, _RR] == 0
         self._follow(rows, times, before)
@@ -151,12 +158,17 @@ class Watch:
         self._expect(times, partition)
         lost &= ~usable & ~outside  # back, or said by that condition
         lost[:, _RR] &= ~still
+        # Where the oximeter finds a pulse the heart beats, and only the electrodes are off.
+        beatless = (values[:, _HR] == 0) & known[:, _HR] & ~usable[:, _SPO2]
+        lost[:, _HR] &= ~beatless
+        asystole = np.where(_flat(values), HIGH, MEDIUM)
         return Assessment(
             raw=values,
             clean=np.where(usable, values, np.float32(np.nan)),
             implausible=_level(outside, LOW, usable),
             no_signal=_level(lost, LOW, usable),
-            no_breathing=_level(still & known, MEDIUM, usable[:, _RR]),
+            no_breathing=_level(still & known[:, _RR], MEDIUM, usable[:, _RR]),
+            no_heartbeat=_level(beatless, asystole, usable[:, _HR] | usable[:, _SPO2]),
             artefact=artefact,
             silence=silence,
             stale=stream >= deadline,
@@ -233,6 +245,13 @@ class Watch:
         return silence, lost
 
 
-def _level(holds: Bools, priority: int, usable: Bools) -> Bytes8:
+def _flat(values: Floats) -> Bools:
+    """Where an arterial line (n, V) shows a pressure, but none that a beating heart makes (n,)."""
+    systolic, mean = values[:, _SBP], values[:, _MAP]
+    flat: Bools = ((systolic > 0) & (systolic < FLAT_MMHG)) | ((mean > 0) & (mean < FLAT_MMHG))
+    return flat
+
+
+def _level(holds: Bools, priority: int | Ints, usable: Bools) -> Bytes8:
     """The condition's level: its priority, 0 where a usable value says no, else unknown."""
     return np.where(holds, priority, np.where(usable, 0, UNKNOWN)).astype(np.int8)

@@ -146,6 +146,8 @@ def _sentence(event: Event, condition: Condition, drivers: list[Driver], context
         return f"{_ended(event, condition, drivers)}, after {lasted}"
     if condition.rule == "deterioration":
         return _deterioration(event, drivers, context)
+    if condition.rule == "no_heartbeat":
+        return f"No heartbeat signal for {lasted}: asystole, or electrodes off"
     if condition.rule == "no_breathing":
         return f"No breathing signal for {lasted}: apnoea, or sensor off"
     if vital is None:
