@@ -4,7 +4,9 @@
 set -euo pipefail
 
 packages=()
-command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+# The first number of `java -version` is the release; Kafka 4 needs 17.
+release=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' || true)
+[ "${release:-0}" -ge 17 ] || packages+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 command -v prometheus >/dev/null || packages+=(prometheus)
 [ ${#packages[@]} -gt 0 ] || exit 0

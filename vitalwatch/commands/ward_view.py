@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitalwatch.messages import Alert, Kind, Priority, Reading, ScoreBlock, epoch_ms, rfc3339
-from vitalwatch.vitals import VITALS
+from vitalwatch.vitals import INDEX, VITALS
 
 MARKS: Final[dict[Priority, str]] = {"high": "*** HIGH", "medium": "**  MED", "low": "*   LOW"}
 STYLES: Final[dict[tuple[Kind, Priority], str]] = {
@@ -132,14 +132,15 @@ class WardView:
         """One row a bed."""
         table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
         table.add_column("Bed", no_wrap=True)
-        for title, colour in (
-            ("HR", "green"),
-            ("SpO2", "cyan"),
-            ("RR", "yellow"),
-            ("BP", "red"),
-            ("Temp", "white"),
-            ("CO2", "yellow"),
+        for title, name in (
+            ("HR", "hr"),
+            ("SpO2", "spo2"),
+            ("RR", "rr"),
+            ("BP", "sbp"),
+            ("Temp", "temp"),
+            ("CO2", "etco2"),
         ):
+            colour = VITALS[INDEX[name]].colour
             table.add_column(title, style=colour, justify="right", no_wrap=True)
         table.add_column("Once in", justify="right", no_wrap=True)
         table.add_column(f"last {TREND_MINUTES} min", no_wrap=True, min_width=TREND_MINUTES)

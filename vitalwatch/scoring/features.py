@@ -1,9 +1,10 @@
 """What the network is told before a reading, and what is remembered after it.
 
-The same code feeds training, calibration and the daemon. Per patient and vital it keeps the
-value last seen, how long ago, and a slow robust baseline of level and spread: the patient's own
-normal. All arithmetic is float32 on ``(n, V)`` arrays, each row on its own, so a patient's state
-does not depend on who shares the batch.
+The same code feeds training, calibration and the daemon (the last two drop plausible artefacts
+before, training only implausible values). Per patient and vital it keeps the value last seen, how
+long ago, and a slow robust baseline of level and spread: the patient's own normal. All arithmetic
+is float32 on ``(n, V)`` arrays, each row on its own, so a patient's state does not depend on who
+shares the batch.
 """
 
 from typing import Final

@@ -147,7 +147,8 @@ class Daemon:
                 self._report(source)
                 yield bool(polled.batches)
                 rest = daemon.commit_seconds - (self._clock() - began)
-                if polled.batches and rest > 0:
+                waiting = sum(map(len, polled.batches)) >= daemon.max_records
+                if polled.batches and rest > 0 and not waiting:
                     # A transaction costs as much as a thousand readings: let some gather.
                     self._wait(stop, rest)
 

@@ -1,9 +1,10 @@
 """Calibration: what quiet patients, not trained on, show, and how often they would alarm.
 
 Two passes over the same simulated patients. The first tabulates the tails of surprise, level and
-danger. The second counts, for a range of evidence, the alarm episodes that the alarm machine
-itself would raise, delay, hysteresis and refractory time included, because what a ward bears is
-alarms and not readings.
+danger. The second counts, for a range of evidence, the episodes that the alarm machine raises,
+delay, hysteresis and refractory time included, because what a ward bears is alarms and not
+readings. (It leaves out the forgiveness of a single dip, and takes a share of the evidence for the
+quarter of the rarity at which an alarm clears; `vitalwatch evaluate` shows what is realised.)
 """
 
 from collections.abc import Callable, Iterator
