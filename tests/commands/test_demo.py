@@ -80,7 +80,15 @@ def test_it_runs_on_a_real_kafka_node_of_its_own(needs: Callable[..., str]) -> N
 
 
 @pytest.mark.parametrize(
-    "flags", [["--patients", "0"], ["--speed", "0"], ["--speed", "nan"], ["--speed", "-1"]]
+    "flags",
+    [
+        ["--patients", "0"],
+        ["--seed", "-1"],
+        ["--speed", "inf"],
+        ["--speed", "0"],
+        ["--speed", "nan"],
+        ["--speed", "-1"],
+    ],
 )
 def test_impossible_wishes_are_wrong_usage(
     flags: list[str], capsys: pytest.CaptureFixture[str]

@@ -67,8 +67,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run simulator, daemon and view until the story's end, or Ctrl+C."""
-    if arguments.patients < 1 or not arguments.speed > 0:
-        raise UsageError("The demo needs --patients of at least 1 and a --speed above 0.")
+    if arguments.patients < 1 or arguments.seed < 0 or not 0 < arguments.speed < math.inf:
+        raise UsageError(
+            "The demo needs --patients of at least 1 and a --speed above 0, and a --seed from 0 on."
+        )
     console = Console(highlight=False)
     stop = threading.Event()
     show = None
