@@ -129,7 +129,9 @@ def explained(cause: BaseException, address: str) -> BrokerError:
                 f"The topic's records cannot be unpacked ({detail}): "
                 "pip install 'kafka-python[lz4,snappy,zstd]'."
             )
-        case errors.KafkaTimeoutError() | errors.KafkaConnectionError():
+        case (
+            errors.KafkaTimeoutError() | errors.KafkaConnectionError() | errors.NodeNotReadyError()
+        ):
             message = f"The broker at {address} does not answer ({detail})."
         case _:
             message = f"The broker at {address} reports: {detail}."
