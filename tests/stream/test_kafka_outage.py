@@ -9,7 +9,7 @@ import pytest
 
 from vitalwatch.config import Kafka
 from vitalwatch.errors import BrokerError
-from vitalwatch.stream import kafka_writers, local_kafka
+from vitalwatch.stream import kafka, kafka_writers, local_kafka
 from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import connect
 
@@ -68,4 +68,26 @@ def test_work_goes_on_after_an_outage(
     source.close()
     sink.close()
     publisher.close()
+    broker.close()
+
+
+def test_a_member_says_that_its_broker_is_away_instead_of_looking_idle(
+    start_kafka: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = start_kafka("away")
+    broker = connect(Kafka(bootstrap=address))
+    broker.create([TopicSpec(TOPIC, 1)])
+    source = broker.source([TOPIC], "group")
+    end = time.monotonic() + 20
+    while not source.assignment() and time.monotonic() < end:
+        source.poll(0.2, 100)
+    assert source.assignment() == {PARTITION}
+
+    assert local_kafka.node().stop(Path(os.environ["VITALWATCH_TEST_KAFKA"]) / "away", 0)
+
+    monkeypatch.setattr(kafka, "AWAY_SECONDS", 0.5)
+    polls = (source.poll(0.2, 100) for _ in range(100))
+    with pytest.raises(BrokerError, match=f"{address} has been away"):
+        list(polls)
+    source.close()
     broker.close()

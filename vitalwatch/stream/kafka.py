@@ -35,6 +35,9 @@ from vitalwatch.stream.kafka_writers import CLOSE_SECONDS, KafkaPublisher, Kafka
 
 SLICE_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 10.0
+AWAY_SECONDS: Final = 10.0
+"""So long a member does without its group's coordinator: its session is over then anyway."""
+
 STALL_SECONDS: Final = 90.0
 READ_AT_ONCE: Final = 10_000
 
@@ -274,6 +277,7 @@ class KafkaSource:
         self._losses = _Losses()
         self._held: frozenset[TopicPartition] = frozenset()
         self._membership = Membership(group, None)
+        self._away_since: float | None = None
         consumer.subscribe(list(topics), listener=self._losses)
         for topic in topics:  # or the library joins, deals out nothing, and joins again
             consumer.partitions_for_topic(topic)
@@ -344,6 +348,13 @@ class KafkaSource:
             task = coordinator._join_task
             if task is not None and not isinstance(task, _Joining):
                 coordinator._join_task = _Joining(task)
+        # The library waits for a broker without a word, which looks like a stream at rest.
+        if not coordinator.coordinator_unknown():
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = time.monotonic()
+        elif time.monotonic() - self._away_since > AWAY_SECONDS:
+            raise BrokerError(f"The broker at {self._address} has been away for a while.")
         return polled
 
     def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
