@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from vitalwatch.stream import local_kafka
+
+# A slow machine is no fault: nothing is timed, here or in any other test.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 INSTALL = "deploy/install-system-packages.sh"
 KAFKA_FOLDER = "VITALWATCH_TEST_KAFKA"
