@@ -106,7 +106,7 @@ def test_the_log_of_these_tests_has_everything_in_it() -> None:
     assert {alert.kind for alert in alerts} == {"physiological", "technical"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 1600), max_size=12), st.booleans())
 def test_scores_and_alerts_do_not_depend_on_how_the_log_is_cut(
     cuts: list[int], together: bool
@@ -130,7 +130,7 @@ def test_scores_and_alerts_do_not_depend_on_how_the_log_is_cut(
         assert alerts == expected_alerts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 80)), min_size=2, max_size=10),
     st.sets(st.integers(1, 9)),
