@@ -291,6 +291,7 @@ class Detector:
         else:
             explanation = Explanation(
                 share=found.scores.share,
+                cause=found.scores.cause,
                 observed=found.scores.observed,
                 expected=found.scores.usual,
                 low=found.scores.usual_low,

@@ -9,11 +9,14 @@ import pytest
 from tests.alarms.bedside import HEALTHY, START, Bedside
 from vitalwatch import vitals
 from vitalwatch.alarms import Explanation
+from vitalwatch.alarms.explain import DANGEROUS, SUDDEN, UNUSUAL
 from vitalwatch.alarms.wording import alert_id, span
 from vitalwatch.messages import Alert, Driver
 
 
-def explain(**by_vital: tuple[float, float, float, float, float]) -> Explanation:
+def explain(
+    cause: int = UNUSUAL, **by_vital: tuple[float, float, float, float, float]
+) -> Explanation:
     """By vital: share, observed, low, high, seconds outside."""
     columns = np.full((5, 1, vitals.COUNT), np.nan, dtype=np.float32)
     columns[0] = 0
@@ -21,7 +24,8 @@ def explain(**by_vital: tuple[float, float, float, float, float]) -> Explanation
         columns[:, 0, vitals.INDEX[name]] = entry
     share, observed, low, high, outside = columns
     middle = ((low + high) / np.float32(2)).astype(np.float32)
-    return Explanation(share, observed, middle, low, high, outside)
+    causes = np.full(share.shape, cause, dtype=np.int8)
+    return Explanation(share, causes, observed, middle, low, high, outside)
 
 
 def deterioration(explanation: Explanation | None) -> Alert:
@@ -171,3 +175,23 @@ def test_an_alert_can_go_on_the_wire_and_come_back() -> None:
 )
 def test_durations_are_said_as_people_say_them(ms: float, words: str) -> None:
     assert span(ms) == words
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (DANGEROUS, "(limit 60)"),
+        (SUDDEN, "(sudden change within 60 to 90)"),
+        (UNUSUAL, "(at the edge of 60 to 90)"),
+    ],
+)
+def test_a_value_inside_its_expected_range_is_not_said_to_be_outside(cause: int, said: str) -> None:
+    sentence = deterioration(explain(cause, map=(1.0, 65, 60, 90, -120))).sentence
+    assert said in sentence
+    assert "expected" not in sentence
+    assert "low" not in sentence.replace("limit", "")
+
+
+def test_the_first_value_outside_says_nothing_of_how_long() -> None:
+    first = deterioration(explain(map=(1.0, 55, 60, 90, -1))).sentence
+    assert "(expected 60 to 90), low, drives" in first

@@ -33,6 +33,15 @@ def limit(vital: int, side: Rule, priority: int) -> float:
     return end
 
 
+def nearest(vital: int, value: float) -> float | None:
+    """The safety limit that a value is nearest to, counted from the typical value; None if none.
+
+    Towards the side on which the value lies, in the vital's unit.
+    """
+    row = vitals.VITALS[vital]
+    return row.limit[0] if value < row.typical else row.limit[1]
+
+
 def lows(values: Floats, artefact: Bools) -> tuple[Bytes8, Bools]:
     """Levels (n, L) of the conditions ``<vital>_low``, and where they are over (n, L).
 

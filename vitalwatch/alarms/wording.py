@@ -9,7 +9,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.alarms import limits
 from vitalwatch.alarms.conditions import CONDITIONS, Condition
-from vitalwatch.alarms.explain import Explanation
+from vitalwatch.alarms.explain import DANGEROUS, SUDDEN, Explanation
 from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Floats
@@ -183,16 +183,30 @@ def _deterioration(event: Event, drivers: list[Driver], context: Context) -> str
     for driver in drivers[:SPOKEN_DRIVERS]:
         vital = vitals.INDEX[driver.vital]
         part = f"{vitals.VITALS[vital].label} {_shown(driver.observed, vital)}"
-        if driver.low is not None and driver.high is not None:
-            low, high = _plain(driver.low, vital), _plain(driver.high, vital)
-            part += f" (expected {low} to {high})"
-        outside = _number(
-            context.explanation.outside if context.explanation else None, event.reading, vital
-        )
-        if outside:
-            part += f", {'low' if outside < 0 else 'high'} for {span(round(abs(outside) * 1000))}"
+        if context.explanation is not None:
+            part += _why(driver, vital, event.reading, context.explanation)
         parts.append(f"{part}, drives {100 * driver.share:.0f} %")
     return "; ".join(parts) or "Vital signs are rare for a stable patient"
+
+
+def _why(driver: Driver, vital: int, reading: int, explanation: Explanation) -> str:
+    """What is rare about a driver's value; never that it is as expected."""
+    if driver.observed is None or driver.low is None or driver.high is None:
+        return ""
+    band = f"{_plain(driver.low, vital)} to {_plain(driver.high, vital)}"
+    if driver.low <= driver.observed <= driver.high:
+        # Normal for this patient, perhaps, but then it has just changed, or is low for anybody.
+        cause, end = int(explanation.cause[reading, vital]), limits.nearest(vital, driver.observed)
+        if cause == DANGEROUS and end is not None:
+            return f" (limit {end:g})"
+        if cause == SUDDEN:
+            return f" (sudden change within {band})"
+        return f" (at the edge of {band})"
+    side = "low" if driver.observed < driver.low else "high"
+    seconds = abs(float(explanation.outside[reading, vital]))
+    # The first value outside says nothing of how long.
+    lasted = f" for {span(round(seconds * 1000))}" if seconds > 1 else ""
+    return f" (expected {band}), {side}{lasted}"
 
 
 def _plain(value: float, vital: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vitalwatch import vitals
-from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
 from vitalwatch.model import head
 from vitalwatch.model.network import INPUTS, Network
 from vitalwatch.scoring import evidence, features
@@ -48,7 +48,8 @@ class Answers:
 class Scores:
     """A round's scores. ``evidence`` (n,) and ``rarity`` (n,) patient-days; the rest ``(n, V)``.
 
-    ``share`` of each vital in the evidence adds up to 1 (0 where there is no evidence);
+    ``share`` of each vital in the evidence adds up to 1 (0 where there is no evidence), and
+    ``cause`` is the index in ``evidence.TERMS`` of the term that gave most of it;
     ``observed`` the value last seen; ``usual``, ``usual_low``, ``usual_high`` the patient's own
     normal before this reading; ``outside`` seconds that the vital has been outside of it, negative
     below; NaN where a vital was never seen.
@@ -57,6 +58,7 @@ class Scores:
     answers: Answers
     evidence: Floats
     rarity: Floats
+    cause: Bytes8
     share: Floats
     observed: Floats
     usual: Floats
@@ -105,15 +107,16 @@ class Scorer:
             high=_possible(location + half),
         )
         held = slab.held[rows]
+        cause = slab.cause[rows]
         outside = slab.outside[rows]
         if calibration is not None:
-            fresh = (
-                calibration.excess("surprise", answers.surprise)
-                + calibration.excess("level", answers.level)
-                + calibration.excess("danger", answers.danger)
+            terms = np.stack(
+                [calibration.excess(term, getattr(answers, term)) for term in evidence.TERMS]
             )
-            np.copyto(held, fresh, where=seen)
+            np.copyto(held, terms.sum(axis=0), where=seen)
             slab.held[rows] = held
+            np.copyto(cause, terms.argmax(axis=0).astype(np.int8), where=seen)
+            slab.cause[rows] = cause
         never = memory.watched == 0
         spread = USUAL_DEVIATIONS * memory.deviation
         usual_low, usual_high = memory.mean - spread, memory.mean + spread
@@ -130,6 +133,7 @@ class Scorer:
             answers=answers,
             evidence=total,
             rarity=calibration.rarity(total) if calibration else np.zeros(count, np.float32),
+            cause=cause,
             share=faded / np.where(total > 0, total, 1)[:, None],
             observed=np.where(memory.watched > 0, features.restore(memory.last), np.nan),
             usual=np.where(never, np.nan, features.restore(usual)),

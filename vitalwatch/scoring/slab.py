@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitalwatch.arrays import Floats, Ints
+from vitalwatch.arrays import Bytes8, Floats, Ints
 from vitalwatch.scoring.features import Memory
 
 UNSEEN = np.iinfo(np.int64).min
@@ -10,10 +10,12 @@ UNSEEN = np.iinfo(np.int64).min
 
 
 class Slab:
-    """State rows: ``hidden`` and ``cell`` (R, H), ``memory`` (R, 6 V), ``held`` (R, V), ``times``.
+    """State rows: ``hidden``, ``cell`` (R, H), ``memory`` (R, 6 V), ``times`` (R,); and ``held``,
+    ``cause``, ``outside`` (R, V).
 
-    ``held`` is each vital's last part in the evidence, valid while the vital is fresh; ``times``
-    (R,) ms of the patient's last reading, UNSEEN if none. Rows are handed out by
+    ``held`` is each vital's last part in the evidence, valid while the vital is fresh, and
+    ``cause`` the term that gave most of it; ``outside`` signed seconds outside of the usual;
+    ``times`` (R,) ms of the patient's last reading, UNSEEN if none. Rows are handed out by
     :meth:`take` and given back by :meth:`free`.
     """
 
@@ -22,6 +24,7 @@ class Slab:
         self.cell: Floats = np.zeros((capacity, hidden), dtype=np.float32)
         self.memory: Floats = Memory.blank(capacity)
         self.held: Floats = np.zeros((capacity, vitals), dtype=np.float32)
+        self.cause: Bytes8 = np.zeros((capacity, vitals), dtype=np.int8)
         self.outside: Floats = np.zeros((capacity, vitals), dtype=np.float32)
         self.times: Ints = np.full(capacity, UNSEEN, dtype=np.int64)
         self._free = list(range(capacity - 1, -1, -1))
@@ -34,8 +37,9 @@ class Slab:
     @property
     def row_bytes(self) -> int:
         """Bytes of state a patient."""
-        arrays = (self.hidden, self.cell, self.memory, self.held, self.outside, self.times)
-        return sum(array.nbytes for array in arrays) // self.capacity
+        floats = (self.hidden, self.cell, self.memory, self.held, self.outside)
+        others = self.cause.nbytes + self.times.nbytes
+        return (sum(array.nbytes for array in floats) + others) // self.capacity
 
     def take(self) -> int:
         """A blank row for a new patient."""
@@ -54,6 +58,7 @@ class Slab:
         self.cell[rows] = 0
         self.memory[rows] = Memory.blank(1)
         self.held[rows] = 0
+        self.cause[rows] = 0
         self.outside[rows] = 0
         self.times[rows] = UNSEEN
 
@@ -63,6 +68,7 @@ class Slab:
         self.cell = np.concatenate((self.cell, np.zeros_like(self.cell)))
         self.memory = np.concatenate((self.memory, Memory.blank(old)))
         self.held = np.concatenate((self.held, np.zeros_like(self.held)))
+        self.cause = np.concatenate((self.cause, np.zeros_like(self.cause)))
         self.outside = np.concatenate((self.outside, np.zeros_like(self.outside)))
         self.times = np.concatenate((self.times, np.full(old, UNSEEN, dtype=np.int64)))
         self._free = list(range(2 * old - 1, old - 1, -1))
