@@ -416,9 +416,10 @@ def show(resolved: Resolved, *, origin: bool = False) -> str:
             if setting.section != section:
                 continue
             value = getattr(getattr(resolved.settings, section), setting.name)
-            if setting.secret and value:
-                value = MASK
-            line = f"{setting.name} = {json.dumps(value, ensure_ascii=False)}"
+            hidden = setting.secret and value
+            line = f"{setting.name} = {json.dumps(MASK if hidden else value, ensure_ascii=False)}"
+            if hidden:
+                line = f"# {line}"  # or a file made of this would log in with the mask
             lines.append(f"{line}  # {resolved.origins[setting.key]}" if origin else line)
         lines.append("")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ REJECTIONS: Final = {
     "no_key": "the record has no key, so its order among the patient's readings is not guaranteed",
     "foreign_key": "the record's key is not the reading's patient",
     "no_vitals": "the reading holds vitals, but none that is known",
-    "bad_time": "the time is absurd, or far ahead of the record's timestamp",
+    "bad_time": "the time is absurd, or far from the record's timestamp",
     "late": "the time is not after the patient's last reading: a duplicate or out of order",
 }
 """Reasons for a dead letter: the word in headers and metric labels, and what it means."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vitalwatch.messages import REJECTIONS, Reading, epoch_ms
 from vitalwatch.stream.broker import RecordBatch, TopicPartition
-from vitalwatch.stream.decode import END_OF_TIME, Decoded, Decoder, Rejected
+from vitalwatch.stream.decode import END_OF_TIME, MAX_BEHIND_MS, Decoded, Decoder, Rejected
 from vitalwatch.vitals import INDEX, NAMES
 
 NOW = 1_700_000_000_000
@@ -124,6 +124,8 @@ def test_an_empty_batch_gives_empty_columns() -> None:
         (reading(time=END_OF_TIME), "bad_time"),
         (reading(time=10**30), "bad_time"),
         (reading(time=NOW + 600_001), "bad_time"),
+        (reading(time=NOW - MAX_BEHIND_MS - 1), "bad_time"),
+        (reading(time=5), "bad_time"),
         (reading(time="0001-01-01T00:00:00+14:00"), "bad_time"),
     ],
 )
@@ -137,7 +139,7 @@ def test_what_is_not_a_reading_is_rejected_with_its_reason(
 @pytest.mark.parametrize(
     "value",
     [
-        reading(time=0),
+        reading(time=NOW - MAX_BEHIND_MS),
         reading(time=NOW + 600_000),
         reading(time="2023-11-14T22:13:20+05:30"),
         reading(colour="blue", nested={"deep": [1, 2]}),
@@ -310,3 +312,7 @@ def test_any_bytes_have_an_outcome_that_does_not_depend_on_their_neighbours(
     for index, (value, key) in enumerate(zip(values, keys, strict=True)):
         alone = contents(Decoder().decode(batch([value], [key])), 0)
         assert contents(decoded, index) == alone
+
+
+def test_a_replay_of_1970_is_read_as_its_records_bear_that_time_too() -> None:
+    assert outcome(reading(time=5), timestamp=5) is None

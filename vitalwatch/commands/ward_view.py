@@ -107,7 +107,7 @@ class WardView:
         time = epoch_ms(reading.time)
         self.now = max(self.now, time)
         for name, value in reading.vitals.items():
-            if value is not None:
+            if value:  # 0 is a monitor's way to say that there is no signal
                 bed.values[name] = (value, time)
 
     def scores(self, block: ScoreBlock) -> None:

@@ -6,7 +6,8 @@ What is decided here, so that every input has exactly one outcome:
   that no float32 can hold are ``invalid``. A number twice in one reading: the last counts.
 - A time must lie in 1970 to 9999 and, where the record has a timestamp, not more than
   ``max_ahead_ms`` after it (``bad_time``): one device with a wrong clock would otherwise make
-  the whole partition look stale.
+  the whole partition look stale. Nor more than ``MAX_BEHIND_MS`` before it: a clock that was
+  never set says 1970. (A replay's records bear the readings' own times.)
 - A vital that this program does not know is counted and ignored; a reading with such vitals
   only is ``no_vitals``. A reading without any vital (``{}``, or all null) is accepted: the
   device says that the patient is connected and nothing is measured.
@@ -33,6 +34,7 @@ from vitalwatch.vitals import COUNT, NAMES
 
 MAX_BYTES: Final = 1 << 20
 MAX_AHEAD_MS: Final = 10 * 60 * 1000
+MAX_BEHIND_MS: Final = 30 * 24 * 3600 * 1000
 END_OF_TIME: Final = 253_402_300_800_000  # 10000-01-01, the first ms that RFC 3339 cannot write
 
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -125,6 +127,9 @@ class Decoder:
                 if 0 <= timestamp < time - self._max_ahead_ms:  # -1 is Kafka's "no timestamp"
                     ahead = (time - timestamp) / 1000
                     raise RejectedReading("bad_time", f"{ahead:.0f} s ahead of the timestamp")
+                if time < timestamp - MAX_BEHIND_MS:
+                    behind = (timestamp - time) / 86_400_000
+                    raise RejectedReading("bad_time", f"{behind:.0f} days behind the timestamp")
                 if strange:
                     unknown += strange
                     if strange == len(reading.vitals):

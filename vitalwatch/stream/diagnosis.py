@@ -29,7 +29,7 @@ TLS_ALERT: Final = 0x15
 METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
 ILLEGAL_SASL_STATE, UNSUPPORTED_MECHANISM = 34, 33
 
-CREATE_TOPICS: Final = "create it with: vitalwatch topics create"
+CREATE_TOPICS: Final = "create it with: vitalwatch topics create, and the same --topics-prefix"
 
 
 def preflight(settings: KafkaSettings) -> None:
