@@ -59,6 +59,7 @@ def test_the_commands_on_kafka_score_readings(kafka_address: str, tmp_path: Path
     start, create, *background, watch = commands
     assert start == "deploy/kafka/start"  # what gives the address of the tests' own node
     assert all(command.endswith("&") for command in background)
+    background = [command.partition("2>")[0] for command in background]
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

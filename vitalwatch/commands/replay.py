@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Publish recorded readings, in time order, keyed by patient. Files are wide CSV (patient, time, hr,
 spo2, rr, sbp, dbp, map, temp, etco2; or a bedside monitor's export, one patient a file) or JSON
-Lines of readings, plain or gzip. Rows that cannot be read are left out, counted and reported.
-Several files are replayed one after another; to replay them side by side, start several replays.
+Lines of readings, plain or gzip. In a CSV, time is in seconds, or ISO 8601 (UTC where no offset
+stands); blank is not measured, 0 is no signal. Rows that cannot be read are left out, counted and
+reported. Several files are replayed one after another; to replay them side by side, start several
+replays.
 """
 
 EPILOG = """\

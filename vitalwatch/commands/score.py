@@ -27,7 +27,8 @@ Score recorded readings and write what the daemon would have published: DIR/aler
 alert events, and DIR/scores.csv, a row a reading with its patient, time (ms since 1970), rarity
 (in patient-days) and the surprise of each vital sign (in nats). Each file is a stream of its own.
 Files are wide CSV (patient, time, hr, spo2, rr, sbp, dbp, map, temp, etco2; or a bedside monitor's
-export, one patient a file) or JSON Lines of readings, plain or gzip.
+export, one patient a file) or JSON Lines of readings, plain or gzip. In a CSV, time is in seconds,
+or ISO 8601 (UTC where no offset stands); blank is not measured, 0 is no signal.
 """
 
 EPILOG = """\
