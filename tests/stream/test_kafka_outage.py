@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kafka import errors
 
 from vitalwatch.config import Kafka
 from vitalwatch.errors import BrokerError
@@ -90,4 +92,23 @@ def test_a_member_says_that_its_broker_is_away_instead_of_looking_idle(
     with pytest.raises(BrokerError, match=f"{address} has been away"):
         list(polls)
     source.close()
+    broker.close()
+
+
+def test_a_client_that_knows_of_no_node_for_a_moment_waits_for_one(
+    kafka_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = connect(Kafka(bootstrap=kafka_address))
+    describe, calls = broker._admin.describe_topics, 0
+
+    def forgetful(names: list[str]) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise errors.NodeNotReadyError("No node_id provided")
+        return describe(names)
+
+    monkeypatch.setattr(broker._admin, "describe_topics", forgetful)
+    assert broker.topics(["no-such-topic"]) == {}
+    assert calls == 3
     broker.close()

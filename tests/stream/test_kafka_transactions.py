@@ -239,7 +239,8 @@ class RebalancingConsumer:
         self.metadata = ConsumerGroupMetadata("g", 1, "m", None, MemberState.STABLE)
         self.held: set[Any] = {TopicPartition("t", 0)}
         self.during: Callable[[], None] = lambda: None
-        self._coordinator = type("Coordinator", (), {"_join_task": None})()
+        known = {"_join_task": None, "coordinator_unknown": lambda _: False}
+        self._coordinator = type("Coordinator", (), known)()
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self.listener = listener

@@ -5,7 +5,7 @@ broker cannot be used is found out in ``diagnosis``.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
@@ -35,6 +35,7 @@ from vitalwatch.stream.kafka_writers import CLOSE_SECONDS, KafkaPublisher, Kafka
 
 SLICE_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 10.0
+REFRESH_SECONDS: Final = 5.0
 AWAY_SECONDS: Final = 10.0
 """So long a member does without its group's coordinator: its session is over then anyway."""
 
@@ -144,20 +145,18 @@ class KafkaBroker:
         """First retained offset, and the offset that the next record will get."""
         self._require([source.topic], "READ")
         partition = KafkaPartition(*source)
-        with translated(self._address):
-            first, end = (
-                self._admin.list_partition_offsets({partition: spec})[partition].offset
-                for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-            )
+        first, end = (
+            self._ask(self._admin.list_partition_offsets, {partition: spec})[partition].offset
+            for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+        )
         return first, end
 
     def offset_at(self, source: TopicPartition, timestamp: int) -> int:
         """The first retained offset with this timestamp (ms) or a later one, else the end."""
         partition = KafkaPartition(*source)
         _, end = self.bounds(source)
-        with translated(self._address):
-            # Below 0 are not times but Kafka's words for the ends.
-            found = self._admin.list_partition_offsets({partition: max(timestamp, 0)})
+        # Below 0 are not times but Kafka's words for the ends.
+        found = self._ask(self._admin.list_partition_offsets, {partition: max(timestamp, 0)})
         offset: int = found[partition].offset
         return end if offset < 0 else offset
 
@@ -167,8 +166,7 @@ class KafkaBroker:
         if not found:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
-        with translated(self._address):
-            described = self._admin.describe_configs(resources, config_filter="all")["topic"]
+        described = self._ask(self._admin.describe_configs, resources, config_filter="all")["topic"]
         return {
             name: TopicSpec(
                 name,
@@ -206,9 +204,23 @@ class KafkaBroker:
         self._admin.close()
 
     def _describe(self, names: Collection[str]) -> list[dict[str, Any]]:
-        with translated(self._address):
-            topics: list[dict[str, Any]] = self._admin.describe_topics(list(names))
+        topics: list[dict[str, Any]] = self._ask(self._admin.describe_topics, list(names))
         return topics
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call the library's admin client; an error becomes BrokerError.
+
+        After an outage it knows of no node for a while, and gives up where waiting would do.
+        """
+        deadline = time.monotonic() + REFRESH_SECONDS
+        with translated(self._address):
+            while True:
+                try:
+                    return call(*arguments, **named)
+                except errors.NodeNotReadyError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(SLICE_SECONDS)
 
     def _require_writable(self, topic: str) -> None:
         self._require([topic], "WRITE")
