@@ -1,5 +1,6 @@
 """Real patients through the real broker: the same scores and alerts as without one."""
 
+import csv
 import functools
 import itertools
 import threading
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from vitalwatch import config, vitals
+from vitalwatch.commands.main import main
 from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert, Origin, ScoreBlock
 from vitalwatch.model import checkpoint
@@ -163,6 +166,29 @@ def test_a_recording_gives_the_same_alerts_and_scores_through_kafka_as_without(
         theirs = [elsewhere(alert) for alert in kafka_alerts if alert.patient == patient]
         assert theirs == ours
     assert len(kafka_alerts) == len(alerts)
+
+
+@pytest.mark.parametrize("file", ["a40834n.csv", "s25047n.csv"])
+def test_what_is_compared_is_what_the_score_command_writes(
+    file: str, recordings: Path, tmp_path: Path
+) -> None:
+    path = recordings / "mimic2-numerics" / file
+    assert main(["score", str(path), "-o", str(tmp_path)]) == 0
+    alerts, scores = scored_alone(path)
+    lines = (tmp_path / "alerts.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line, type=Alert) for line in lines] == alerts
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [int(row["time"]) for row in rows] == [score["times"] for score in scores]
+    assert [np.float32(row["rarity"]) for row in rows] == [
+        np.float32(score["rarity"]) for score in scores
+    ]
+    for name in vitals.NAMES:
+        written = [row[f"surprise_{name}"] for row in rows]
+        expected = [score["surprise"][name] for score in scores]
+        assert [np.float32(cell) if cell else None for cell in written] == [
+            None if nats is None else np.float32(nats) for nats in expected
+        ]
 
 
 def raised(path: Path, kind: str) -> list[Alert]:
