@@ -38,7 +38,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``time`` is RFC 3339 with an offset, or integer epoch milliseconds. A vital that was not
     measured is absent or null, never 0. ``vitals`` are in the units of
-    :data:`vitalwatch.vitals.VITALS`. ``ward`` and ``bed`` are for display only.
+    :data:`vitalwatch.vitals.VITALS`. ``ward`` and ``bed`` are for display only; ``seq``,
+    ``device``, ``quality`` and ``oxygen`` are for others who read the topic: they do not enter a
+    score.
     """
 
     patient: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

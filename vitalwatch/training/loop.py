@@ -25,9 +25,9 @@ INTERVALS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 class Plan:
     """What a training run does; the same plan gives the same weights on the same machine."""
 
-    hidden: int = 64
-    seed: int = 1
-    rounds: int = 24  # fresh wards, so fresh patients, each
+    hidden: int
+    seed: int
+    rounds: int  # fresh wards, so fresh patients, each
     patients: int = 32  # a ward; one ward an interval
     chunks: int = 24  # a round
     frames: int = 96  # a chunk: the reach of the gradient
