@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simulator import Ward
 from vitalwatch import config, vitals
-from vitalwatch.arrays import Floats, Ints
+from vitalwatch.arrays import Floats, Ints, Spans
 from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert
 from vitalwatch.model import checkpoint
@@ -37,7 +37,7 @@ def readings(
     return Readings(
         "vitals.readings",
         partition,
-        list(patients),
+        Spans.of(patients),
         np.array(times, dtype=np.int64),
         table,
         np.arange(len(patients), dtype=np.int64),
@@ -81,7 +81,7 @@ def log(partition: int) -> Readings:
     return Readings(
         "vitals.readings",
         partition,
-        [f"p{partition}-{number}" for number in who],
+        Spans.of(f"p{partition}-{number}" for number in who),
         flat_times,
         flat_values,
         100 + 2 * np.arange(len(who), dtype=np.int64),
@@ -248,7 +248,7 @@ def test_a_patients_scores_have_the_same_bits_in_any_company(count: int) -> None
         detector = Detector(detector_model(), SETTINGS)
         bits = []
         for time, frame in zip(times, values, strict=True):
-            names = [f"p{number}" for number in range(size)]
+            names = Spans.of(f"p{number}" for number in range(size))
             part = Readings(
                 "t", 0, names, np.full(size, time), frame, np.arange(size, dtype=np.int64)
             )

@@ -228,9 +228,9 @@ def test_zeroing_and_flushing_of_arterial_lines_is_technical_and_not_physiologic
     with recording.stream() as stream:
         for rows in stream.parts:
             readings = stream.readings(rows, "", 0)
-            pressure = readings.values[:, maps]
+            pressure, names = readings.values[:, maps], readings.patients.texts()
             for i in ((pressure < 0) | (pressure > 250)).nonzero()[0].tolist():
-                impossible.setdefault(readings.patients[i], []).append(int(readings.times[i]))
+                impossible.setdefault(names[i], []).append(int(readings.times[i]))
     assert sum(map(len, impossible.values())) > 2000
     alerts, _ = scored_alone(path)
     for patient, times in impossible.items():

@@ -22,7 +22,7 @@ from vitalwatch.readings import Detection, Readings
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.rounds import rounds
 from vitalwatch.scoring.scorer import Answers, Scorer, Scores
-from vitalwatch.scoring.slab import UNSEEN, Slab
+from vitalwatch.state import NEVER, Table
 
 
 class _Source(NamedTuple):
@@ -92,11 +92,10 @@ class Detector:
     """
 
     def __init__(self, model: Model, settings: config.Alarms) -> None:
-        self._slab = Slab(model.network.hidden, vitals.COUNT)
-        self._scorer = Scorer(model.network, self._slab)
+        self._state = Table()
+        self._scorer = Scorer(self._state, model.network)
         self._calibration = Calibration.of(model.calibration)
-        self._alarms = Alarms(settings, model.fingerprint)
-        self._alarms.grow(self._slab.capacity)
+        self._alarms = Alarms(self._state, settings, model.fingerprint)
         self._gone_ms = round(settings.discharge_hours * 3_600_000)
         self._sources: dict[tuple[str, int], _Source] = {}
         self._opened = 0
@@ -117,7 +116,7 @@ class Detector:
     @property
     def row_bytes(self) -> int:
         """Bytes of state a patient, alarms included."""
-        return self._slab.row_bytes + self._alarms.row_bytes
+        return self._state.row_bytes
 
     def drop(self, topic: str, partition: int) -> None:
         """Forget a partition and its patients: it is another worker's now."""
@@ -142,7 +141,7 @@ class Detector:
         for turn in rounds(joined.rows):
             self._discharge_who_returns(joined, turn, alerts)
             # Late is what is not after the patient's last reading, whatever came between.
-            fresh = joined.times[turn] > self._slab.times[joined.rows[turn]]
+            fresh = joined.times[turn] > self._state["times"][joined.rows[turn]]
             joined.late[turn[~fresh]] = True
             places = turn[fresh]
             if not len(places):
@@ -178,13 +177,13 @@ class Detector:
         for readings, source in zip(batch, sources, strict=True):
             begin = len(rows)
             held = source.rows
-            for name in readings.patients:
+            for name in readings.patients.texts():
                 row = held.get(name)
                 if row is None:
                     row = held[name] = self._admit(_Patient(name, source))
                 rows.append(row)
             spans[source.number] = slice(begin, len(rows))
-            reached = self._streams.get(source.number, UNSEEN)
+            reached = self._streams.get(source.number, NEVER)
             stream = np.maximum(np.maximum.accumulate(readings.times), reached)
             if len(stream):
                 self._streams[source.number] = int(stream[-1])
@@ -206,19 +205,18 @@ class Detector:
         )
 
     def _admit(self, patient: _Patient) -> int:
-        row = self._slab.take()
-        self._alarms.grow(self._slab.capacity)
+        row = self._state.take()
         self._patients[row] = patient
         return row
 
     def _discharge_who_returns(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> None:
         """Who was gone by the stream's time, within this batch, is a new patient now."""
         rows = joined.rows[places]
-        last = self._slab.times[rows]
-        gone = (last != UNSEEN) & (joined.stream[places] >= last + self._gone_ms)
+        last = self._state["times"][rows]
+        gone = (last != NEVER) & (joined.stream[places] >= last + self._gone_ms)
         if gone.any():
             ended = self._alarms.discharge(rows[gone], last[gone] + self._gone_ms)
-            self._slab.blank(rows[gone])
+            self._state.clear(rows[gone])
             before = dict(zip(rows[gone].tolist(), places[gone].tolist(), strict=True))
             self._write(joined, ended, None, alerts, before)
 
@@ -238,12 +236,12 @@ class Detector:
 
     def _end_of_batch(self, joined: _Batch, source: _Source, alerts: list[_Dated]) -> None:
         """Signals lost and patients discharged by now, by the partition's stream time."""
-        stream = self._streams.get(source.number, UNSEEN)
+        stream = self._streams.get(source.number, NEVER)
         self._write(joined, self._alarms.stale(source.number, stream), None, alerts)
         if stream < self._earliest.get(source.number, stream):
             return
         rows = np.fromiter(source.rows.values(), np.int64, len(source.rows))
-        deadlines = self._slab.times[rows] + self._gone_ms
+        deadlines = self._state["times"][rows] + self._gone_ms
         gone = deadlines <= stream
         self._earliest[source.number] = int(deadlines[~gone].min(initial=stream + self._gone_ms))
         if gone.any():
@@ -304,8 +302,7 @@ class Detector:
         alerts.extend(zip(places, written, strict=True))
 
     def _forget(self, rows: Ints) -> None:
-        self._slab.free(rows)
-        self._alarms.clear(rows)
+        self._state.free(rows)
         for row in rows.tolist():
             name, source = self._patients.pop(row)
             del source.rows[name]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.arrays import Bools, Floats, Ints, Spans
 from vitalwatch.messages import Alert
 
 
@@ -10,13 +10,13 @@ from vitalwatch.messages import Alert
 class Readings:
     """Decoded readings of one partition, columnar, in log order.
 
-    ``patients`` n identifiers; ``times`` (n,) ms; ``values`` (n, V) in the vitals' units, NaN
-    where not measured; ``offsets`` (n,) of the source records, ascending.
+    ``patients`` n identifiers, UTF-8; ``times`` (n,) ms; ``values`` (n, V) in the vitals' units,
+    NaN where not measured; ``offsets`` (n,) of the source records, ascending.
     """
 
     topic: str
     partition: int
-    patients: list[str]
+    patients: Spans
     times: Ints
     values: Floats
     offsets: Ints

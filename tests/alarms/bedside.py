@@ -6,6 +6,7 @@ from vitalwatch import config, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.messages import Alert, Origin
+from vitalwatch.state import Table
 
 START = 1_700_000_000_000
 
@@ -16,8 +17,10 @@ class Bedside:
     """Feeds readings of one patient; times are seconds since the first."""
 
     def __init__(self, alarms: Alarms | None = None, row: int = 0, **settings: float) -> None:
-        self.alarms = alarms or Alarms(config.Alarms(**settings), "model")
-        self.alarms.grow(row + 1)
+        self.table = Table()
+        self.alarms = alarms or Alarms(self.table, config.Alarms(**settings), "model")
+        if alarms is None:
+            self.table.grow(row + 1)
         self.row = np.array([row])
         self.alerts: list[Alert] = []
         self.assessment: Assessment | None = None

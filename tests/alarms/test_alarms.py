@@ -12,6 +12,7 @@ from vitalwatch.alarms.conditions import CONDITIONS
 from vitalwatch.alarms.machine import Event
 from vitalwatch.alarms.wording import WORDS
 from vitalwatch.messages import PRIORITIES
+from vitalwatch.state import Table
 
 
 def test_a_critical_value_alarms_after_fifteen_seconds() -> None:
@@ -203,8 +204,9 @@ def test_a_patients_alarms_do_not_depend_on_who_else_is_in_the_round(
         [(frame, wait, rarity) for frame, wait, rarity, repeats in history for _ in range(repeats)]
         for history in histories
     ]
-    together = Alarms(config.Alarms(), "model")
-    together.grow(len(courses))
+    table = Table()
+    together = Alarms(table, config.Alarms(), "model")
+    table.grow(len(courses))
     events: dict[int, list[Event]] = {row: [] for row in range(len(courses))}
     clocks = np.full(len(courses), START)
     for turn in range(max(map(len, courses))):

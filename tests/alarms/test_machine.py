@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vitalwatch.alarms import conditions
 from vitalwatch.alarms.conditions import CONDITIONS, HIGH, INDEX
 from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event, Machine
+from vitalwatch.state import Table
 
 WATCHED = ("spo2_low", "deterioration", "map_implausible", "hr_no_signal", "no_breathing", "stale")
 """One condition of each rule."""
@@ -68,8 +69,9 @@ def times(steps: Sequence[Step]) -> list[int]:
 
 def run(steps: Sequence[Step], rows: Sequence[int] = (0, 1, 2, 3), cut: int = 1000) -> list[Event]:
     """All events in log order (``reading`` is the step's place), from batches of ``cut``."""
-    subject = Machine()
-    subject.grow(8)
+    table = Table()
+    subject = Machine(table)
+    table.grow(8)
     moments = times(steps)
     events: list[Event] = []
     for start in range(0, len(steps), cut):
@@ -239,8 +241,9 @@ def test_a_constant_dangerous_value_alarms_within_its_delay_and_one_reading(
 
 @given(STEPS)
 def test_all_alarms_of_a_patient_who_leaves_are_cleared_once(steps: list[Step]) -> None:
-    subject = Machine()
-    subject.grow(1)
+    table = Table()
+    subject = Machine(table)
+    table.grow(1)
     events: list[Event] = []
     for step, moment in zip(steps, times(steps), strict=True):
         level = np.full((1, conditions.COUNT), -1, dtype=np.int8)

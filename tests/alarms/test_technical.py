@@ -229,14 +229,14 @@ def test_another_partition_makes_nobody_stale() -> None:
 def test_a_forgotten_patient_is_not_stale() -> None:
     bed = Bedside(stale_seconds=60)
     bed.read(0, HEALTHY)
-    bed.alarms.clear(np.array([0]))
+    bed.table.clear(np.array([0]))
     assert bed.stream(1000) == []
 
 
 def test_more_room_forgets_nobody() -> None:
     bed = Bedside(stale_seconds=60)
     bed.read(0, HEALTHY)
-    bed.alarms.grow(1000)
+    bed.table.grow(1000)
     assert bed.stream(60) == ["raised stale medium"]
 
 

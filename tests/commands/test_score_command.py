@@ -36,7 +36,7 @@ def make_alert(readings: Readings, at: int, kind: Kind, event: Event, priority: 
     time = int(readings.times[at])
     return Alert(
         alert_id=f"{kind}-{readings.offsets[at]}",
-        patient=readings.patients[at],
+        patient=readings.patients.texts()[at],
         event=event,
         kind=kind,
         condition="hr_low",

@@ -230,7 +230,7 @@ def test_readings_for_the_detector_have_offsets_that_go_on(write: Write) -> None
         (rows,) = stream.parts
         readings = stream.readings(rows, "file", 7)
     assert (readings.topic, readings.partition) == ("file", 0)
-    assert readings.patients == ["p1", "p2"]
+    assert readings.patients.texts() == ["p1", "p2"]
     assert readings.times.tolist() == [0, 1000]
     assert readings.offsets.tolist() == [7, 8]
     assert readings.values.dtype == np.float32

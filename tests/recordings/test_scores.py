@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitalwatch.arrays import Floats
+from vitalwatch.arrays import Floats, Spans
 from vitalwatch.errors import ConfigurationError
 from vitalwatch.readings import Detection, Readings
 from vitalwatch.recordings.scores import COLUMNS, FORMATS
@@ -30,7 +30,7 @@ def some(seed: int, count: int) -> tuple[Readings, Detection]:
     readings = Readings(
         "ward, east.csv",
         0,
-        [AWKWARD[index % len(AWKWARD)] for index in range(count)],
+        Spans.of(AWKWARD[index % len(AWKWARD)] for index in range(count)),
         np.arange(count) * 1000,
         block,
         np.arange(count),
@@ -66,7 +66,7 @@ def test_every_score_comes_back_as_it_was(tmp_path: Path, kind: str) -> None:
     assert list(rows[0]) == list(COLUMNS)
     at = iter(rows)
     for readings, detection in parts:
-        for index, patient in enumerate(readings.patients):
+        for index, patient in enumerate(readings.patients.texts()):
             row = next(at)
             assert row["patient"] == patient
             assert int(row["time"]) == readings.times[index]

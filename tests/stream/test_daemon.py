@@ -11,6 +11,7 @@ import pytest
 
 from tests.stream.worker import HEALTHY, START, Until, Worker, reading
 from vitalwatch import vitals
+from vitalwatch.arrays import Spans
 from vitalwatch.detector import Detector
 from vitalwatch.errors import BrokerError
 from vitalwatch.messages import REJECTIONS
@@ -252,7 +253,7 @@ def test_scores_of_a_large_batch_come_in_blocks_that_a_topic_takes() -> None:
     values = np.full((count, vitals.COUNT), 80, dtype=np.float32)
     late = np.zeros(count, dtype=np.bool_)
     late[3] = True
-    readings = Readings("t", 0, ["p"] * count, np.arange(count), values, np.arange(count))
+    readings = Readings("t", 0, Spans.of(["p"] * count), np.arange(count), values, np.arange(count))
     detection = Detection(late, values[:, 0], values, values, values, values, [])
     parts = list(daemon.blocks(readings, detection, "m", "block"))
     assert [len(part.offsets) for part in parts] == [daemon.BLOCK_READINGS, 4]

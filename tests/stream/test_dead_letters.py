@@ -15,7 +15,7 @@ def letter(
     key: bytes | None, value: bytes | None, headers: Headers = (), topic: str = "t" * 249
 ) -> DeadLetter:
     source = TopicPartition(topic, 7)
-    batch = RecordBatch(source, [40], [1_700_000_000_000], [key], [value], [headers], 41)
+    batch = RecordBatch.of(source, [40], [1_700_000_000_000], [key], [value], [headers], 41)
     return dead_letter(batch, 0, "not_json", "why")
 
 

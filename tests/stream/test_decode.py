@@ -23,7 +23,7 @@ def batch(
 ) -> RecordBatch:
     n = len(values)
     offsets = list(range(100, 100 + 2 * n, 2))
-    return RecordBatch(
+    return RecordBatch.of(
         TopicPartition("vitals.readings", 3),
         offsets,
         [timestamp] * n,
@@ -54,7 +54,7 @@ def test_readings_come_out_in_columns_with_their_offsets() -> None:
     decoded = Decoder().decode(batch([GOOD, other], [b"p1", b"p2"]))
     readings = decoded.readings
     assert (readings.topic, readings.partition) == ("vitals.readings", 3)
-    assert readings.patients == ["p1", "p2"]
+    assert readings.patients.texts() == ["p1", "p2"]
     assert readings.times.tolist() == [NOW, NOW + 250]
     assert readings.offsets.tolist() == [100, 102]
     assert readings.values.dtype == np.float32
@@ -261,7 +261,7 @@ def test_any_reading_survives_the_wire(expected: list[Reading]) -> None:
     keys: list[bytes | None] = [one.patient.encode() for one in expected]
     decoded = Decoder().decode(batch(values, keys, timestamp=-1))
     accepted = [one for one in expected if not one.vitals or one.vitals.keys() & set(NAMES)]
-    assert decoded.readings.patients == [one.patient for one in accepted]
+    assert decoded.readings.patients.texts() == [one.patient for one in accepted]
     assert decoded.readings.times.tolist() == [epoch_ms(one.time) for one in accepted]
     for row, one in zip(decoded.readings.values, accepted, strict=True):
         wanted = np.array([one.vitals.get(name) for name in NAMES], dtype=np.float32)

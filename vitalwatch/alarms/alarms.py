@@ -20,10 +20,10 @@ from vitalwatch.alarms.conditions import (
 )
 from vitalwatch.alarms.explain import Explanation
 from vitalwatch.alarms.machine import UNKNOWN, Machine, Transitions
-from vitalwatch.alarms.state import Columns, Field
 from vitalwatch.alarms.technical import Assessment, Watch
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
 from vitalwatch.messages import Alert, Origin
+from vitalwatch.state import Field, Table
 
 
 class Alarms:
@@ -34,28 +34,14 @@ class Alarms:
     :class:`Transitions`, of which :meth:`alerts` makes messages.
     """
 
-    def __init__(self, settings: config.Alarms, model: str) -> None:
+    def __init__(self, table: Table, settings: config.Alarms, model: str) -> None:
         """``model`` is the fingerprint that alerts carry."""
         self._model = model
         self._level_days = 1 / settings.budget
-        self._watch = Watch(round(settings.stale_seconds * 1000))
-        self._machine = Machine()
-        self._state = Columns({"dipped": Field(np.bool_, 0, False)})
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of state a patient."""
-        return sum(part.row_bytes for part in (self._watch, self._machine, self._state))
-
-    def grow(self, capacity: int) -> None:
-        """Have at least ``capacity`` rows."""
-        for part in (self._watch, self._machine, self._state):
-            part.grow(capacity)
-
-    def clear(self, rows: Ints) -> None:
-        """Forget the patients of these rows; says nothing of alarms that were active."""
-        for part in (self._watch, self._machine, self._state):
-            part.clear(rows)
+        self._watch = Watch(table, round(settings.stale_seconds * 1000))
+        self._machine = Machine(table)
+        self._state = table
+        table.declare({"dipped": Field(np.bool_, 0, False)})
 
     def in_alarm(self) -> int:
         """Number of patients with a physiological condition in alarm."""
@@ -117,16 +103,14 @@ class Alarms:
         return self._raise_stale(rows, deadlines, np.full(len(rows), -1))
 
     def discharge(self, rows: Ints, times: Ints) -> Transitions:
-        """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms; forget them.
+        """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms.
 
         A signal that was lost before, but not yet said to be, is raised first.
         """
         deadlines = self._watch.deadlines(rows)
         lost = (deadlines <= times) & ~self._machine.active(rows, STALE)
         before = self._raise_stale(rows[lost], deadlines[lost], np.full(np.count_nonzero(lost), -1))
-        transitions = before.joined(self._machine.end(rows, times))
-        self.clear(rows)
-        return transitions
+        return before.joined(self._machine.end(rows, times))
 
     def alerts(
         self,

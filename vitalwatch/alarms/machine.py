@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vitalwatch.alarms.conditions import CONDITIONS, COUNT, PHYSIOLOGICAL
-from vitalwatch.alarms.state import NEVER, Columns, Field
 from vitalwatch.arrays import Bools, Bytes8, Ints
+from vitalwatch.state import NEVER, Field, Table
 
 IDLE: Final = 0
 PENDING: Final = 1
@@ -106,12 +106,13 @@ _TOP_REFRACTORY: Final = np.array([c.top_refractory for c in CONDITIONS])
 class Machine:
     """State of every condition of every patient, and the one way to advance it."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         # phase: see above. priority: of the alarm, or after it of the last one.
         # onset: since when the level holds (pending), or held when it was raised (active).
         # turn: since when the next change has been coming: clear (clearing), else at the top
         # level, NEVER if not. changed: when last raised (active) or cleared (else).
-        self._state = Columns(
+        self._state = table
+        table.declare(
             {
                 "phase": Field(np.int8, COUNT, IDLE),
                 "priority": Field(np.int8, COUNT, 0),
@@ -120,19 +121,6 @@ class Machine:
                 "changed": Field(np.int64, COUNT, NEVER),
             }
         )
-
-    @property
-    def row_bytes(self) -> int:
-        """What one patient takes."""
-        return self._state.row_bytes
-
-    def grow(self, capacity: int) -> None:
-        """Have at least ``capacity`` rows."""
-        self._state.grow(capacity)
-
-    def clear(self, rows: Ints) -> None:
-        """Forget these patients."""
-        self._state.clear(rows)
 
     def active(self, rows: Ints, condition: int) -> Bools:
         """Which of these patients (n,) have this condition in alarm (n,)."""
@@ -175,10 +163,9 @@ class Machine:
         index, c = np.nonzero(concerned)
         if not index.size:
             return NOTHING
-        place = rows[index] * COUNT + c
-        flat = {name: self._state[name].reshape(-1) for name in ("onset", "turn", "changed")}
-        phase, last = phases[index, c], self._state["priority"].reshape(-1)[place]
-        onset, turn, changed = (array[place] for array in flat.values())
+        place = rows[index], c
+        phase, last = phases[index, c], self._state["priority"][place]
+        onset, turn, changed = (self._state[name][place] for name in ("onset", "turn", "changed"))
         now, level, clear = times[index], level[index, c], clear[index, c]
         base, top = _BASE[c], _TOP[c]
 
@@ -217,10 +204,11 @@ class Machine:
         phase[cleared] = IDLE
         changed[cleared] = now[cleared]
 
-        self._state["phase"].reshape(-1)[place] = phase
-        self._state["priority"].reshape(-1)[place] = last
-        for array, values in zip(flat.values(), (onset, turn, changed), strict=True):
-            array[place] = values
+        self._state["phase"][place] = phase
+        self._state["priority"][place] = last
+        self._state["onset"][place] = onset
+        self._state["turn"][place] = turn
+        self._state["changed"][place] = changed
 
         event = np.where(raised, RAISED, np.where(escalated, ESCALATED, CLEARED)).astype(np.int8)
         k = np.flatnonzero(raised | escalated | cleared)

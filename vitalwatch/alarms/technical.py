@@ -14,8 +14,8 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.alarms.conditions import HIGH, LOW, MEDIUM, SECOND
 from vitalwatch.alarms.machine import UNKNOWN
-from vitalwatch.alarms.state import NEVER, Columns, Field
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
+from vitalwatch.state import NEVER, Field, Table
 
 CODES: Final = (0.0, -1.0, -32768.0)
 """What devices send where they have no value."""
@@ -95,13 +95,14 @@ class Assessment:
 class Watch:
     """What is remembered of each patient's signals."""
 
-    def __init__(self, stale_ms: int) -> None:
+    def __init__(self, table: Table, stale_ms: int) -> None:
         self._stale_ms = stale_ms
         self._earliest: dict[int, int] = {}  # by partition: no deadline lies before it
         # until: not believed before then. silence: ms watched since the last usable value;
         # interval: what is usual of that. level, level_at: what leaps are measured from;
         # seen_at: last value that may leap. read: the last reading; pace: usual ms between.
-        self._state = Columns(
+        self._state = table
+        table.declare(
             {
                 "until": Field(np.int64, vitals.COUNT, NEVER),
                 "silence": Field(np.float32, vitals.COUNT, np.nan),
@@ -114,19 +115,6 @@ class Watch:
                 "partition": Field(np.int32, 0, -1),
             }
         )
-
-    @property
-    def row_bytes(self) -> int:
-        """What one patient takes."""
-        return self._state.row_bytes
-
-    def grow(self, capacity: int) -> None:
-        """Have at least ``capacity`` rows."""
-        self._state.grow(capacity)
-
-    def clear(self, rows: Ints) -> None:
-        """Forget these patients."""
-        self._state.clear(rows)
 
     def assess(
         self, rows: Ints, times: Ints, values: Floats, stream: Ints, partition: Ints

@@ -49,7 +49,7 @@ class JsonLines:
             start += int(sizes.sum())
             places = [place for place, line in enumerate(lines) if not line.isspace()]
             values: list[bytes | None] = [lines[place] for place in places]
-            batch = RecordBatch(
+            batch = RecordBatch.of(
                 self._source,
                 places,
                 [-1] * len(places),
@@ -66,7 +66,7 @@ class JsonLines:
             self.line += len(lines)
             readings = decoded.readings
             rows: Rows = np.zeros(len(readings.patients), ROW)
-            rows["patient"] = [patients[patient] for patient in readings.patients]
+            rows["patient"] = [patients[name] for name in readings.patients.texts()]
             rows["time"] = readings.times
             rows["values"] = readings.values
             rows["start"] = starts[readings.offsets]

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, cast
 
 import numpy as np
 
-from vitalwatch.arrays import Ints
+from vitalwatch.arrays import Ints, Spans
 from vitalwatch.errors import RecordingError
 from vitalwatch.readings import Readings
 from vitalwatch.recordings.json_lines import JsonLines
@@ -54,7 +54,7 @@ class Stream:
         return Readings(
             topic,
             0,
-            [self.names[patient] for patient in rows["patient"].tolist()],
+            Spans.of(self.names[patient] for patient in rows["patient"].tolist()),
             rows["time"].copy(),
             rows["values"].astype(np.float32),
             np.arange(offset, offset + len(rows), dtype=np.int64),

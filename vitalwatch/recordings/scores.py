@@ -44,7 +44,7 @@ class CsvScores:
         figures = np.column_stack((detection.rarity, detection.surprise)).tolist()
         form = ",".join(["%.9g"] * (1 + COUNT))
         for patient, time, row in zip(
-            readings.patients, readings.times.tolist(), figures, strict=True
+            readings.patients.texts(), readings.times.tolist(), figures, strict=True
         ):
             cells = (form % tuple(row)).replace("nan", "")
             self._file.write(f"{_quoted(patient)},{time},{cells},{recording}\n")
@@ -78,7 +78,7 @@ class ParquetScores:
         arrow = self._arrow
         figures = [detection.rarity, *detection.surprise.T]
         columns = [
-            arrow.array(readings.patients).dictionary_encode(),
+            arrow.array(readings.patients.texts()).dictionary_encode(),
             arrow.array(readings.times),
             *(arrow.array(figure, from_pandas=True) for figure in figures),
             arrow.array([readings.topic] * len(readings.patients)).dictionary_encode(),

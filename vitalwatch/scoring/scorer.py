@@ -12,7 +12,7 @@ from vitalwatch.model import head
 from vitalwatch.model.network import INPUTS, Network
 from vitalwatch.scoring import evidence, features
 from vitalwatch.scoring.evidence import Calibration
-from vitalwatch.scoring.slab import UNSEEN, Slab
+from vitalwatch.state import NEVER, Field, Table
 
 BLOCK: Final = 16
 """Rounds are padded to a multiple of so many rows. On one thread torch's matrix product gives a
@@ -70,9 +70,23 @@ class Scores:
 class Scorer:
     """Advances patients' state by a round of readings and scores them."""
 
-    def __init__(self, network: Network, slab: Slab) -> None:
+    def __init__(self, table: Table, network: Network) -> None:
         self._network = network.eval()
-        self._slab = slab
+        # held: each vital's last part in the evidence, valid while the vital is fresh; cause: the
+        # term that gave most of it; outside: signed seconds outside of the usual; times: ms of
+        # the last reading.
+        self._state = table
+        table.declare(
+            {
+                "hidden": Field(np.float32, network.hidden, 0),
+                "cell": Field(np.float32, network.hidden, 0),
+                "memory": Field(np.float32, features.Memory.WIDTH, features.Memory.blank(1)[0]),
+                "held": Field(np.float32, vitals.COUNT, 0),
+                "outside": Field(np.float32, vitals.COUNT, 0),
+                "cause": Field(np.int8, vitals.COUNT, 0),
+                "times": Field(np.int64, 0, NEVER),
+            }
+        )
 
     def step(
         self, rows: Ints, times: Ints, values: Floats, calibration: Calibration | None
@@ -83,11 +97,11 @@ class Scorer:
         vitals' units, NaN where not measured. Without a ``calibration`` (when one is being made)
         evidence and rarity stay 0.
         """
-        slab = self._slab
+        state = self._state
         count = len(rows)
-        before = slab.times[rows]
-        elapsed = np.asarray(np.where(before == UNSEEN, 0, times - before) / 1000, np.float32)
-        remembered = slab.memory[rows]
+        before = state["times"][rows]
+        elapsed = np.asarray(np.where(before == NEVER, 0, times - before) / 1000, np.float32)
+        remembered = state["memory"][rows]
         memory = features.Memory(remembered)
         padded = -(-count // BLOCK) * BLOCK
         inputs = np.zeros((padded, INPUTS), dtype=np.float32)
@@ -106,27 +120,27 @@ class Scorer:
             low=_possible(location - half),
             high=_possible(location + half),
         )
-        held = slab.held[rows]
-        cause = slab.cause[rows]
-        outside = slab.outside[rows]
+        held = state["held"][rows]
+        cause = state["cause"][rows]
+        outside = state["outside"][rows]
         if calibration is not None:
             terms = np.stack(
                 [calibration.excess(term, getattr(answers, term)) for term in evidence.TERMS]
             )
             np.copyto(held, terms.sum(axis=0), where=seen)
-            slab.held[rows] = held
+            state["held"][rows] = held
             np.copyto(cause, terms.argmax(axis=0).astype(np.int8), where=seen)
-            slab.cause[rows] = cause
+            state["cause"][rows] = cause
         never = memory.watched == 0
         spread = USUAL_DEVIATIONS * memory.deviation
         usual_low, usual_high = memory.mean - spread, memory.mean + spread
         _time_outside(outside, memory, value, (usual_low, usual_high), seen & ~never)
-        slab.outside[rows] = outside
+        state["outside"][rows] = outside
         usual = memory.mean.copy()
 
         features.observe(memory, value, seen)
-        slab.memory[rows] = remembered
-        slab.times[rows] = times
+        state["memory"][rows] = remembered
+        state["times"][rows] = times
         faded = held * np.maximum(0, 1 - memory.age / FADING_SECONDS)
         total = faded.sum(axis=1)
         return Scores(
@@ -145,10 +159,10 @@ class Scorer:
     def _predict(self, rows: Ints, inputs: Floats, value: Floats) -> tuple[Floats, Floats, Floats]:
         """One padded matrix step: surprise, location and scale, each (n, V), standardised."""
         count, padded = len(rows), len(inputs)
-        slab, hidden = self._slab, self._network.hidden
+        table, hidden = self._state, self._network.hidden
         state = np.zeros((2, 1, padded, hidden), dtype=np.float32)
-        np.take(slab.hidden, rows, axis=0, out=state[0, 0, :count])
-        np.take(slab.cell, rows, axis=0, out=state[1, 0, :count])
+        state[0, 0, :count] = table["hidden"][rows]
+        state[1, 0, :count] = table["cell"][rows]
         target = np.zeros((padded, vitals.COUNT), dtype=np.float32)
         np.copyto(target[:count], value, where=~np.isnan(value))
         with torch.inference_mode():
@@ -162,8 +176,8 @@ class Scorer:
                 prediction.scale[0],
                 self._network.step,
             )
-        slab.hidden[rows] = after[0].numpy()[:count]
-        slab.cell[rows] = cell[0].numpy()[:count]
+        table["hidden"][rows] = after[0].numpy()[:count]
+        table["cell"][rows] = cell[0].numpy()[:count]
         return (
             nats.numpy()[:count],
             prediction.location[0].numpy()[:count],

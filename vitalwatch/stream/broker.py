@@ -6,9 +6,13 @@ in columnar batches, because one object a record is what makes Python slow. Outp
 offsets of the inputs they came from are committed together or not at all.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from vitalwatch.arrays import Ints, Spans
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -22,7 +26,7 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """Consecutive committed records of one partition, columnar; all lists have the same length.
+    """Consecutive committed records of one partition, columnar, all columns (n,).
 
     ``offsets`` ascend but may have holes (compaction, transaction markers); ``timestamps`` are
     ms since 1970. A value of None is a tombstone. ``next_offset`` is where to go on reading, and
@@ -30,12 +34,34 @@ class RecordBatch:
     """
 
     source: TopicPartition
-    offsets: list[int]
-    timestamps: list[int]
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    headers: list[Headers]
+    offsets: Ints
+    timestamps: Ints
+    keys: Spans
+    values: Spans
+    headers: Sequence[Headers]
     next_offset: int
+
+    @classmethod
+    def of(
+        cls,
+        source: TopicPartition,
+        offsets: Sequence[int],
+        timestamps: Sequence[int],
+        keys: Iterable[bytes | None],
+        values: Iterable[bytes | None],
+        headers: Sequence[Headers],
+        next_offset: int,
+    ) -> "RecordBatch":
+        """From single ones."""
+        return cls(
+            source,
+            np.array(offsets, dtype=np.int64),
+            np.array(timestamps, dtype=np.int64),
+            Spans.of(keys),
+            Spans.of(values),
+            headers,
+            next_offset,
+        )
 
     def __len__(self) -> int:
         return len(self.offsets)

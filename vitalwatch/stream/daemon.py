@@ -6,7 +6,6 @@ committed for just as long, so whatever goes wrong in between, the daemon gives 
 forgets their patients, and starts again from what the group has committed.
 """
 
-import bisect
 import logging
 import threading
 import time
@@ -188,7 +187,7 @@ class Daemon:
         start = first
         for batch in self._broker.read(partition, max(first, committed - _MARKERS), committed):
             minutes = self._settings.daemon.warmup_minutes
-            since = batch.timestamps[-1] - round(minutes * 60_000)
+            since = int(batch.timestamps[-1]) - round(minutes * 60_000)
             start = self._broker.offset_at(partition, since)
         yield from self._broker.read(partition, start, committed)
 
@@ -229,7 +228,7 @@ class Daemon:
             sink.append(topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
         rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
         for offset in decoded.readings.offsets[detection.late].tolist():
-            index = bisect.bisect_left(batch.offsets, offset)
+            index = int(np.searchsorted(batch.offsets, offset))
             rejected.append((index, "late", REJECTIONS["late"]))
         for index, reason, detail in sorted(rejected):
             letter = dead_letter(batch, index, reason, detail)
@@ -258,7 +257,7 @@ def blocks(
             partition=readings.partition,
             model=model,
             offsets=readings.offsets[part].tolist(),
-            patients=[readings.patients[place] for place in part.tolist()],
+            patients=readings.patients.at(part).texts(),
             times=readings.times[part].tolist(),
             rarity=detection.rarity[part].tolist(),
             surprise=_by_vital(detection.surprise[part]),

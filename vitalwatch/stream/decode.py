@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from vitalwatch.arrays import Bools
+from vitalwatch.arrays import Bools, Spans
 from vitalwatch.errors import RejectedReading
 from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
 from vitalwatch.readings import Readings
@@ -103,7 +103,7 @@ class Decoder:
         rejected: list[Rejected] = []
         unknown = 0
         frames, max_bytes, keyed = self._frames.decode, self._max_bytes, self._keyed
-        records = zip(batch.timestamps, batch.keys, batch.values, strict=True)
+        records = zip(batch.timestamps.tolist(), batch.keys, batch.values, strict=True)
         for index, (timestamp, key, value) in enumerate(records):
             try:
                 if value is None or len(value) > max_bytes or (keyed and key is None):
@@ -152,10 +152,10 @@ class Decoder:
         readings = Readings(
             batch.source.topic,
             batch.source.partition,
-            patients,
+            Spans.of(patients),
             np.array(times, dtype=np.int64)[fits],
             values[fits].astype(np.float32),
-            np.array(batch.offsets, dtype=np.int64)[indices[fits]],
+            batch.offsets[indices[fits]],
         )
         return Decoded(readings, rejected, unknown)
 

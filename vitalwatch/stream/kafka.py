@@ -121,7 +121,7 @@ class KafkaBroker:
         consumer = opened(KafkaConsumer, {**self._options, **_CONSUMER})
         try:
             consumer.assign([partition])
-            consumer.seek(partition, start)
+            consumer.seek(partition, int(start))
             waited = time.monotonic()
             while start < end:
                 with translated(self._address):
@@ -308,7 +308,7 @@ class KafkaSource:
         for partition, records in polled.items():
             batch = _batch(TopicPartition(*partition), records)
             if batch.source in assigned:
-                self._consumer.seek(partition, batch.offsets[0])  # for the next poll
+                self._consumer.seek(partition, int(batch.offsets[0]))  # for the next poll
             else:
                 batches.append(batch)
         return Poll(batches, self._membership, assigned, revoked)
@@ -386,7 +386,7 @@ class KafkaSource:
 
 
 def _batch(source: TopicPartition, records: Sequence[Any]) -> RecordBatch:
-    return RecordBatch(
+    return RecordBatch.of(
         source,
         [record.offset for record in records],
         [record.timestamp for record in records],

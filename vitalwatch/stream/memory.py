@@ -56,7 +56,7 @@ class _Log:
         first = bisect_left(self.offsets, start)
         last = min(bisect_left(self.offsets, end), first + limit)
         records = self.records[first:last]
-        return RecordBatch(
+        return RecordBatch.of(
             source,
             self.offsets[first:last],
             [record.timestamp for record in records],

@@ -11,6 +11,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.alarms import conditions, machine
 from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.state import Table
 
 _HOUR: Final = 3600.0
 
@@ -79,8 +80,9 @@ class Persistent:
     """A yes-or-no detector under the alarm machine's logic for the network's condition."""
 
     def __init__(self, patients: int) -> None:
-        self._machine = machine.Machine()
-        self._machine.grow(patients)
+        table = Table()
+        self._machine = machine.Machine(table)
+        table.grow(patients)
 
     def raised(self, rows: Ints, times: Ints, beyond: Bools) -> tuple[Ints, Ints]:
         """Rows and times (ms) of the alarms that these readings raise."""

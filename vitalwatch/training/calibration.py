@@ -20,7 +20,7 @@ from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.model.network import Network
 from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, Calibration
 from vitalwatch.scoring.scorer import Scorer, Scores
-from vitalwatch.scoring.slab import Slab
+from vitalwatch.state import Table
 from vitalwatch.training.data import ward
 
 Report = Callable[[float], None]
@@ -67,9 +67,9 @@ def _hours(interval: float) -> int:
 def _run(network: Network, patients: Ward, calibration: Calibration | None) -> Iterator[Scores]:
     """Score a whole ward, frame by frame, through the same judgement of signals as the daemon."""
     rows = np.arange(len(patients))
-    slab = Slab(network.hidden, vitals.COUNT, len(patients))
-    scorer, watch = Scorer(network, slab), Watch(stale_ms=300_000)
-    watch.grow(len(patients))
+    table = Table()
+    scorer, watch = Scorer(table, network), Watch(table, stale_ms=300_000)
+    table.grow(len(patients))
     partition = np.zeros(len(patients), dtype=np.int64)
     for times, values in patients.frames(int(_hours(patients.interval) * 3600 / patients.interval)):
         clean = watch.assess(rows, times, values, times, partition).clean
@@ -133,8 +133,9 @@ def _rarities(courses: list[tuple[Ints, Floats]]) -> tuple[Doubles, Doubles]:
 def _episodes(times: Ints, evidence: Floats, sums: Doubles) -> Doubles:
     """Alarms raised at each level ``(K,)``: every patient stands in the machine once a level."""
     levels, patients = len(sums), evidence.shape[1]
-    states = machine.Machine()
-    states.grow(levels * patients)
+    table = Table()
+    states = machine.Machine(table)
+    table.grow(levels * patients)
     rows = np.arange(levels * patients)
     column = conditions.DETERIORATION
     level = np.full((len(rows), conditions.COUNT), machine.UNKNOWN, dtype=np.int8)

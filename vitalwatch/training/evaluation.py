@@ -14,11 +14,12 @@ import numpy as np
 from simulator import Ward
 from vitalwatch import config
 from vitalwatch.alarms.technical import Watch
-from vitalwatch.arrays import Doubles, Floats, Ints
+from vitalwatch.arrays import Doubles, Floats, Ints, Spans
 from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert, Truth
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Readings
+from vitalwatch.state import Table
 from vitalwatch.training import baselines
 from vitalwatch.training.data import ward
 
@@ -94,8 +95,9 @@ def _run(
 ) -> dict[str, _Alarms]:
     detector = Detector(model, settings)
     rows = np.arange(len(people))
-    watch, last = Watch(stale_ms=_DAY_MS), baselines.LastSeen(len(people))
-    watch.grow(len(people))
+    table = Table()
+    watch, last = Watch(table, stale_ms=_DAY_MS), baselines.LastSeen(len(people))
+    table.grow(len(people))
     partition = np.zeros(len(people), dtype=np.int64)
     news, factory = (baselines.Persistent(len(people)) for _ in range(2))
     alarms: dict[str, _Alarms] = {method: [] for method in METHODS}
@@ -132,7 +134,7 @@ def _readings(people: Ward, frames: list[tuple[Ints, Floats]]) -> Readings:
     return Readings(
         "simulated",
         0,
-        [names[place % len(names)] for place in order.tolist()],
+        Spans.of(names[place % len(names)] for place in order.tolist()),
         times[order],
         values[order],
         np.arange(len(order)),

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from vitalwatch.state import NEVER, Field, Table
+
+
+def table() -> Table:
+    made = Table()
+    made.declare({"flag": Field(np.int8, 0, 3), "memory": Field(np.float32, 3, [1, 2, 3])})
+    made.declare({"time": Field(np.int64, 0, NEVER)})
+    return made
+
+
+def test_a_new_row_is_blank_and_so_is_one_that_was_given_back() -> None:
+    rows = table()
+    row = rows.take()
+    rows["memory"][row] = 9
+    rows["time"][row] = 5
+    rows.free(np.array([row]))
+    assert rows.take() == row
+    assert rows["memory"][row].tolist() == [1, 2, 3]
+    assert (rows["time"][row], rows["flag"][row]) == (NEVER, 3)
+
+
+def test_growing_keeps_what_rows_hold_and_no_row_is_handed_out_twice() -> None:
+    rows = table()
+    taken = []
+    for number in range(1000):
+        row = rows.take()
+        rows["time"][row] = number
+        taken.append(row)
+    assert len(set(taken)) == 1000
+    assert rows["time"][taken].tolist() == list(range(1000))
+
+
+def test_a_row_can_be_carried_to_another_table_of_equal_layout() -> None:
+    here, there = table(), table()
+    row = here.take()
+    here["memory"][row] = [0.5, np.nan, -0.0]
+    here["time"][row] = 77
+    assert here.layout == there.layout
+    other = [there.take() for _ in range(2)][1]
+    there.put(np.array([other]), here.copy(np.array([row])))
+    assert there["memory"][other].tobytes() == here["memory"][row].tobytes()
+    assert there["time"][other] == 77
+
+
+def test_another_width_or_name_is_another_layout() -> None:
+    wider = Table()
+    wider.declare({"flag": Field(np.int8, 0, 3), "memory": Field(np.float32, 4, 0)})
+    wider.declare({"time": Field(np.int64, 0, NEVER)})
+    assert wider.layout != table().layout
+
+
+def test_a_field_cannot_be_declared_twice_or_once_rows_exist() -> None:
+    rows = table()
+    with pytest.raises(ValueError, match="flag"):
+        rows.declare({"flag": Field(np.int8, 0, 0)})
+    rows.take()
+    with pytest.raises(ValueError, match="more"):
+        rows.declare({"more": Field(np.int8, 0, 0)})
