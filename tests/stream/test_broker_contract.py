@@ -597,6 +597,91 @@ class TestGroups:
         source.close()
 
 
+class TestMore:
+    def test_it_goes_on_where_the_poll_ended_and_the_next_poll_after_it(
+        self, broker: Broker, make_topic: MakeTopic, name: Name
+    ) -> None:
+        topic, group = make_topic(), name("group")
+        publish(broker, topic, [(b"k", b"%d" % i) for i in range(10)])
+        source, sink = broker.source([topic], group), broker.sink(group)
+        first = take(source, 3, max_records=3)
+
+        batches: list[RecordBatch] = []
+        while sum(len(batch) for batch in batches) < 6:
+            (batch,) = source.more(DEADLINE, 2)
+            assert 0 < len(batch) <= 2
+            batches.append(batch)
+        sink.begin()
+        sink.commit({batches[-1].source: batches[-1].next_offset}, first[-1].membership)
+        sink.close()
+
+        assert source.committed(TopicPartition(topic, 0)) == 9
+        read = [value for batch in batches for value in batch.values]
+        assert values(first) + read + values(take(source, 1)) == [b"%d" % i for i in range(10)]
+        source.close()
+
+    def test_it_brings_what_comes_in_time_and_else_nothing(
+        self, broker: Broker, make_topic: MakeTopic, name: Name
+    ) -> None:
+        topic = make_topic()
+        source = broker.source([topic], name("group"))
+        join(source)
+        assert source.more(0.1, 10) == []
+        publish(broker, topic, [(b"k", b"v")])
+        (batch,) = source.more(DEADLINE, 10)
+        assert list(batch.values) == [b"v"]
+        source.close()
+
+    def test_before_the_first_poll_there_is_nothing_to_go_on_with(
+        self, broker: Broker, make_topic: MakeTopic, name: Name
+    ) -> None:
+        topic = make_topic()
+        publish(broker, topic, [(b"k", b"v")])
+        source = broker.source([topic], name("group"))
+        assert source.more(0.1, 10) == []
+        assert not source.assignment()
+        source.close()
+
+    def test_it_starts_where_the_owner_of_a_new_partition_wants(
+        self, broker: Broker, make_topic: MakeTopic, name: Name
+    ) -> None:
+        topic = make_topic()
+        publish(broker, topic, [(b"k", b"%d" % i) for i in range(10)])
+        source = broker.source([topic], name("group"))
+        join(source)
+        source.seek(TopicPartition(topic, 0), 7)
+        (batch,) = source.more(DEADLINE, 2)
+        assert list(batch.values) == [b"7", b"8"]
+        source.close()
+
+    def test_a_rebalance_that_is_due_waits_for_the_commit_and_ends_it(
+        self, broker: Broker, make_topic: MakeTopic, name: Name
+    ) -> None:
+        topic, group = make_topic(partitions=2), name("group")
+        every = {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+        publish(broker, topic, [(b"%d" % i, b"x") for i in range(2000)])
+        one, sink = broker.source([topic], group), broker.sink(group)
+        polls = take(one, 1, max_records=1)
+        _, offsets = last_membership(polls)
+
+        two = broker.source([topic], group)
+        end = time.monotonic() + DEADLINE
+        while batches := one.more(DEADLINE, 1):
+            assert time.monotonic() < end
+            offsets |= {batch.source: batch.next_offset for batch in batches}
+            assert not two.poll(0.05, 1).assigned
+        sink.begin()
+        sink.commit(offsets, polls[-1].membership)
+        sink.close()
+
+        assert one.assignment() == every
+        assert all(one.committed(source) == offset for source, offset in offsets.items())
+        settle({"one": one, "two": two}, lambda: bool(two.assignment()))
+        assert len(one.assignment()) == 1
+        one.close()
+        two.close()
+
+
 class TestReading:
     def test_a_range_is_read_from_its_start_to_below_its_end(
         self, broker: Broker, make_topic: MakeTopic

@@ -79,8 +79,8 @@ class Poll:
     """What one poll brought: batches (at most one a partition), and changes of assignment.
 
     ``revoked`` partitions are gone already: this poll has none of their records, and what was
-    read of them and not committed is for their next owner. ``assigned`` ones start with the next
-    poll's batches, so that their owner can load state and seek first. A partition in both was
+    read of them and not committed is for their next owner. ``assigned`` ones start with what is
+    read next, so that their owner can load state and seek first. A partition in both was
     lost and came back: what is held for it is void.
     """
 
@@ -113,11 +113,18 @@ class Source(Protocol):
         others' rebalance, and is put out of the group after a while.
         """
 
+    def more(self, timeout: float, max_records: int) -> list[RecordBatch]:
+        """Further records as in :meth:`poll`, for a transaction that goes on.
+
+        Partitions neither come nor go, and the membership stays that of the last poll. Returns
+        nothing further, and at once, when a rebalance is due: commit, and poll.
+        """
+
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this member reads now."""
 
     def seek(self, source: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on with the next poll."""
+        """Read an assigned partition from ``offset`` on with what is read next."""
 
     def committed(self, source: TopicPartition) -> int | None:
         """The group's committed offset: the next to read; None if there is none."""

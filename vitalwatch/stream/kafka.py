@@ -6,6 +6,7 @@ broker cannot be used is found out in ``diagnosis``.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
@@ -308,17 +309,37 @@ class KafkaSource:
         for partition, records in polled.items():
             batch = _batch(TopicPartition(*partition), records)
             if batch.source in assigned:
-                self._consumer.seek(partition, int(batch.offsets[0]))  # for the next poll
+                self._consumer.seek(partition, int(batch.offsets[0]))  # for what is read next
             else:
                 batches.append(batch)
         return Poll(batches, self._membership, assigned, revoked)
+
+    def more(self, timeout: float, max_records: int) -> list[RecordBatch]:
+        """Further records as in :meth:`poll`, for a transaction that goes on.
+
+        The library's poll would take part in a rebalance; only its fetcher is asked here.
+        """
+        end = time.monotonic() + timeout
+        while not self._rebalance_due():
+            left, idle = max(end - time.monotonic(), 0), True
+            with self._errors():
+                fetched, idle = self._consumer._fetcher.fetch_records(
+                    max_records, timeout_ms=min(left, SLICE_SECONDS) * 1000
+                )
+                if fetched:
+                    return [_batch(TopicPartition(*p), records) for p, records in fetched.items()]
+            if left <= SLICE_SECONDS:
+                break
+            if idle:
+                time.sleep(SLICE_SECONDS)
+        return []
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this member reads now."""
         return self._held
 
     def seek(self, source: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on with the next poll."""
+        """Read an assigned partition from ``offset`` on with what is read next."""
         self._consumer.seek(KafkaPartition(*source), offset)
 
     def committed(self, source: TopicPartition) -> int | None:
@@ -347,14 +368,10 @@ class KafkaSource:
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
 
     def _poll(self, timeout: float, max_records: int) -> dict[Any, list[Any]]:
+        polled: dict[Any, list[Any]] = {}
         try:
-            polled: dict[Any, list[Any]] = self._consumer.poll(timeout * 1000, max_records)
-        except errors.FencedInstanceIdError as error:
-            raise Fenced("Another worker with this worker's instance name took over.") from error
-        except errors.KafkaError as error:
-            if error.retriable:
-                return {}
-            raise explained(error, self._address) from error
+            with self._errors():
+                polled = self._consumer.poll(timeout * 1000, max_records)
         finally:
             coordinator = self._consumer._coordinator
             task = coordinator._join_task
@@ -368,6 +385,22 @@ class KafkaSource:
         elif time.monotonic() - self._away_since > AWAY_SECONDS:
             raise BrokerError(f"The broker at {self._address} has been away for a while.")
         return polled
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate the library's errors; those that pass by themselves are nothing."""
+        try:
+            yield
+        except errors.FencedInstanceIdError as error:
+            raise Fenced("Another worker with this worker's instance name took over.") from error
+        except errors.KafkaError as error:
+            if not error.retriable:
+                raise explained(error, self._address) from error
+
+    def _rebalance_due(self) -> bool:
+        """Whether the library's next poll would take part in a rebalance."""
+        coordinator = self._consumer._coordinator
+        return bool(coordinator.need_rejoin() or not coordinator.stable())
 
     def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
         """Partitions that came and went with the last poll; takes the membership with it."""

@@ -257,12 +257,26 @@ class MemorySource:
             self._broker._changed.wait_for(ready, timeout)
         return latest[0]
 
+    def more(self, timeout: float, max_records: int) -> list[RecordBatch]:
+        """Further records as in :meth:`poll`, for a transaction that goes on."""
+        batches: list[RecordBatch] = []
+
+        def ready() -> bool:
+            if self._rebalance_due():
+                return True
+            batches[:] = self._fetch(max_records, frozenset())
+            return bool(batches)
+
+        with self._broker._changed:
+            self._broker._changed.wait_for(ready, timeout)
+        return batches
+
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this member reads now."""
         return frozenset(self._positions)
 
     def seek(self, source: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on with the next poll."""
+        """Read an assigned partition from ``offset`` on with what is read next."""
         if source not in self._positions:
             raise ValueError(f"{source} is not assigned to this member")
         self._positions[source] = offset
@@ -285,6 +299,11 @@ class MemorySource:
         with self._broker._changed:
             if self._instance is None:
                 self._broker._leave(self.group, self.member)
+
+    def _rebalance_due(self) -> bool:
+        """Whether the next poll would take part in a change of the group."""
+        group = self._broker._groups[self.group]
+        return group.tokens.get(self.member) != (self.member, group.generation)
 
     def _rejoin(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
         """Take part in what changed in the group; partitions that came, and that went."""
