@@ -7,7 +7,9 @@
     │   ├── CheckpointError   the model file is missing, damaged or foreign
     │   └── RecordingError    a recorded stream cannot be read
     ├── RejectedReading       one message that is not a reading; becomes a dead letter
+    ├── DeadLetterFlood       most of the input is no readings: somebody should look at it
     └── Fenced                another worker has taken over; this one must stop
+        └── Replaced          ... under this worker's own name
 
 A message says what is wrong, where, and what to do about it, in one or two sentences. The
 command line prints it without a traceback and ends with ``exit_code``.
@@ -57,5 +59,13 @@ class RejectedReading(VitalWatchError):  # noqa: N818 - an outcome of input, not
         self.detail = detail
 
 
+class DeadLetterFlood(VitalWatchError):  # noqa: N818 - a decision, not a fault of ours
+    """More of the input are dead letters than the settings allow."""
+
+
 class Fenced(VitalWatchError):  # noqa: N818 - Kafka's own word
     """Another worker with this identity, or a newer generation of the group, has taken over."""
+
+
+class Replaced(Fenced):
+    """Another worker with this one's own name writes in its place."""

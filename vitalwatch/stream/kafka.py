@@ -16,7 +16,7 @@ from kafka.structs import MemberState
 from kafka.structs import TopicPartition as KafkaPartition
 
 from vitalwatch.config import Kafka as KafkaSettings
-from vitalwatch.errors import BrokerError, Fenced
+from vitalwatch.errors import BrokerError, Replaced
 from vitalwatch.stream.broker import (
     Membership,
     Poll,
@@ -392,7 +392,7 @@ class KafkaSource:
         try:
             yield
         except errors.FencedInstanceIdError as error:
-            raise Fenced("Another worker with this worker's instance name took over.") from error
+            raise Replaced("Another worker with this worker's instance name took over.") from error
         except errors.KafkaError as error:
             if not error.retriable:
                 raise explained(error, self._address) from error

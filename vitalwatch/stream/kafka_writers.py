@@ -18,7 +18,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.partitioner import DefaultPartitioner
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from vitalwatch.errors import Fenced
+from vitalwatch.errors import Fenced, Replaced
 from vitalwatch.stream.broker import Headers, Membership, TopicPartition
 from vitalwatch.stream.diagnosis import explained, translated
 from vitalwatch.stream.partitioner import partition_of
@@ -252,7 +252,7 @@ class KafkaSink:
         if isinstance(cause, errors.CommitFailedError | errors.FencedInstanceIdError):
             return Fenced(f"The group has moved on to a newer generation ({cause}).")
         if isinstance(cause, _FENCING):
-            return Fenced(f"Another writer named {self._identity!r} has taken over.")
+            return Replaced(f"Another writer named {self._identity!r} has taken over.")
         return explained(cause, self._address)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import NamedTuple
 
-from vitalwatch.errors import BrokerError, Fenced
+from vitalwatch.errors import BrokerError, Fenced, Replaced
 from vitalwatch.stream.broker import (
     Headers,
     Membership,
@@ -311,7 +311,7 @@ class MemorySource:
         held = frozenset(self._positions)
         if self.member not in group.members:
             if group.named(self._instance) is not None:
-                raise Fenced(f"Another worker named {self._instance!r} has taken over.")
+                raise Replaced(f"Another worker named {self._instance!r} has taken over.")
             self.member = self._broker._join(self.group, self._topics, self._instance)
             revoked = held
         else:
@@ -390,7 +390,7 @@ class MemorySink:
         self.abort()  # whatever raises below, the sink is finished
         with self._broker._changed:
             if self._broker._epochs[self._identity] != self._epoch:
-                raise Fenced(f"Another writer named {self._identity!r} has taken over.")
+                raise Replaced(f"Another writer named {self._identity!r} has taken over.")
             if offsets and membership is not None:
                 self._commit_offsets(offsets, membership)
             for source, record in pending:
