@@ -302,6 +302,7 @@ class Detector:
         alerts.extend(zip(places, written, strict=True))
 
     def _forget(self, rows: Ints) -> None:
+        self._alarms.forget(rows)
         self._state.free(rows)
         for row in rows.tolist():
             name, source = self._patients.pop(row)

@@ -243,3 +243,46 @@ def told(event: Event) -> tuple[str, str, str, int, int]:
         event.time,
         event.onset,
     )
+
+
+def test_patients_who_are_taken_over_go_on_where_they_were() -> None:
+    left, right = Bedside(stale_seconds=60), Bedside(row=5, stale_seconds=60)
+    left.hold(0, 30, {"spo2": 78})
+    right.table.put(right.row, left.table.copy(left.row))
+    right.alarms.adopt(right.row, 3)
+    left.alarms.forget(left.row)
+    left.table.clear(left.row)
+    assert (left.alarms.in_alarm(), right.alarms.in_alarm()) == (0, 1)
+    assert len(right.alarms.stale(0, START + 89_000)) == 0
+    assert len(right.alarms.stale(3, START + 88_999)) == 0
+    assert right.alarms.stale(3, START + 89_000).time.tolist() == [START + 89_000]
+    assert left.stream(100) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), FRAMES, st.integers(0, 30)), max_size=60))
+def test_the_number_in_alarm_is_that_of_the_patients_with_a_physiological_alarm(
+    course: list[tuple[int, dict[str, float], int]],
+) -> None:
+    table = Table()
+    alarms = Alarms(table, config.Alarms(), "model")
+    table.grow(5)
+    beds = [Bedside(alarms, row) for row in range(5)]
+    now, raised = 0, dict[int, set[str]]()
+    for row, frame, leaves in course:
+        seen = len(beds[row].alerts)
+        for _ in range(3):
+            now += 10
+            beds[row].read(now, frame)
+        if leaves == 0:
+            beds[row].discharge(now)
+        elif leaves == 1:
+            alarms.forget(beds[row].row)
+            table.clear(beds[row].row)
+        for alert in beds[row].alerts[seen:]:
+            if alert.kind == "physiological" and alert.event == "raised":
+                raised.setdefault(row, set()).add(alert.condition)
+            elif alert.kind == "physiological" and alert.event == "cleared":
+                raised[row].discard(alert.condition)
+        if leaves == 1:
+            raised.pop(row, None)
+        assert alarms.in_alarm() == sum(map(bool, raised.values()))

@@ -47,6 +47,18 @@ class Alarms:
         """Number of patients with a physiological condition in alarm."""
         return self._machine.in_alarm()
 
+    def adopt(self, rows: Ints, partition: int) -> None:
+        """Take up patients (n,) whose blank rows were just overwritten with a snapshot's.
+
+        ``partition`` is the number that their readings will have from now on.
+        """
+        self._watch.adopt(rows, partition)
+        self._machine.adopt(rows)
+
+    def forget(self, rows: Ints) -> None:
+        """Let go of patients (n,): to be called before their rows are freed or overwritten."""
+        self._machine.forget(rows)
+
     def assess(
         self, rows: Ints, times: Ints, values: Floats, stream: Ints, partition: Ints
     ) -> Assessment:

@@ -112,6 +112,7 @@ class Machine:
         # turn: since when the next change has been coming: clear (clearing), else at the top
         # level, NEVER if not. changed: when last raised (active) or cleared (else).
         self._state = table
+        self._in_alarm = 0
         table.declare(
             {
                 "phase": Field(np.int8, COUNT, IDLE),
@@ -129,11 +130,23 @@ class Machine:
 
     def in_alarm(self) -> int:
         """Number of patients with a physiological condition in alarm."""
-        active = self._state["phase"][:, PHYSIOLOGICAL] >= ACTIVE
+        return self._in_alarm
+
+    def adopt(self, rows: Ints) -> None:
+        """Count in these patients (n,), whose blank rows were just overwritten."""
+        self._in_alarm += self._count(rows)
+
+    def forget(self, rows: Ints) -> None:
+        """Leave these patients (n,) out of the count: their rows are about to be made blank."""
+        self._in_alarm -= self._count(rows)
+
+    def _count(self, rows: Ints) -> int:
+        active = self._state["phase"][rows, PHYSIOLOGICAL] >= ACTIVE
         return int(np.count_nonzero(active.any(axis=1)))
 
     def end(self, rows: Ints, times: Ints) -> Transitions:
         """Clear every alarm of these patients (n,) at these times (n,) ms: they are gone."""
+        self.forget(rows)
         position, condition = np.nonzero(self._state["phase"][rows] >= ACTIVE)
         row, time = rows[position], times[position]
         state = self._state
@@ -204,7 +217,10 @@ class Machine:
         phase[cleared] = IDLE
         changed[cleared] = now[cleared]
 
+        changing = np.unique(rows[index[raised | cleared]])
+        self._in_alarm -= self._count(changing)
         self._state["phase"][place] = phase
+        self._in_alarm += self._count(changing)
         self._state["priority"][place] = last
         self._state["onset"][place] = onset
         self._state["turn"][place] = turn

@@ -185,6 +185,12 @@ class Watch:
         self._earliest[partition] = int(deadlines[~late].min(initial=_FOREVER))
         return rows[late], deadlines[late]
 
+    def adopt(self, rows: Ints, partition: int) -> None:
+        """Expect readings of these patients (n,), remembered elsewhere, in this partition."""
+        self._state["partition"][rows] = partition
+        deadline = int(self.deadlines(rows).min(initial=_FOREVER))
+        self._earliest[partition] = min(self._earliest.get(partition, _FOREVER), deadline)
+
     def _leaps(self, rows: Ints, times: Ints, values: Floats) -> Bools:
         """Where pressures and temperature (n, 4) have left their level faster than a body can."""
         now = times[:, None]
