@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 import functools
 import itertools
 import threading
@@ -17,6 +19,7 @@ from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert
 from vitalwatch.model import checkpoint
 from vitalwatch.readings import Detection, Readings
+from vitalwatch.snapshot import Snapshot
 
 SETTINGS = config.Alarms(stale_seconds=60, discharge_hours=0.5, budget=20)
 MINUTE = 60_000
@@ -272,3 +275,118 @@ def test_torch_is_kept_to_one_thread_in_whichever_thread_a_detector_works() -> N
     thread.start()
     thread.join()
     assert found == [1]
+
+
+def other_model() -> checkpoint.Model:
+    """One that thinks otherwise, with the same fields."""
+    model = detector_model()
+    network = copy.deepcopy(model.network)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.mul_(1.05)
+    return dataclasses.replace(model, network=network, fingerprint="another")
+
+
+def busy() -> Detector:
+    """A detector that holds other partitions already."""
+    detector = Detector(detector_model(), SETTINGS)
+    detector.process([readings(["x", "p0-1"], [5, 6], 7, hr=[80, 81])])
+    detector.process([cut(log(1), 0, 50)])
+    detector.drop("vitals.readings", 7)
+    detector.process([readings(["p0-1"], [9], 0, hr=[90])])
+    return detector
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1600), st.integers(0, 200))
+def test_a_detector_that_takes_over_a_snapshot_goes_on_as_the_one_that_was_cut(
+    at: int, step: int
+) -> None:
+    first = Detector(detector_model(), SETTINGS)
+    parts = first.process([cut(log(0), 0, at)])
+    taken = first.snapshot("vitals.readings", 0)
+    first.drop("vitals.readings", 0)
+    second = busy()
+    second.restore("vitals.readings", 0, taken)
+    parts += second.process([cut(log(0), at, at + step)])
+    parts += second.process([cut(log(0), at + step, 10**6)])
+    columns, alerts = joined(parts)
+    expected, expected_alerts = whole(0)
+    for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
+        assert np.array_equal(got, wanted, equal_nan=name != "late"), name
+    assert alerts == expected_alerts
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 80)), min_size=2, max_size=10),
+    st.integers(0, 9),
+)
+def test_a_snapshot_makes_no_difference_whatever_the_clocks_show(
+    seen: list[tuple[str, int]], at: int
+) -> None:
+    patients, minutes = zip(*seen, strict=True)
+    log = readings(patients, [minute * MINUTE for minute in minutes], hr=[80] * len(seen))
+    expected, expected_alerts = joined(Detector(detector_model(), SETTINGS).process([log]))
+    first, second = Detector(detector_model(), SETTINGS), busy()
+    parts = first.process([cut(log, 0, at)])
+    second.restore("vitals.readings", 0, first.snapshot("vitals.readings", 0))
+    columns, alerts = joined(parts + second.process([cut(log, at, len(seen))]))
+    for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
+        assert np.array_equal(got, wanted, equal_nan=name != "late"), name
+    assert alerts == expected_alerts
+
+
+def test_a_snapshot_is_a_copy_that_later_readings_do_not_change() -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    detector.process([cut(log(0), 0, 300)])
+    taken = detector.snapshot("vitals.readings", 0)
+    before = taken.rows.tobytes()
+    detector.process([cut(log(0), 300, 600)])
+    assert taken.rows.tobytes() == before
+
+
+def test_under_another_model_alarms_and_baselines_go_on_and_the_network_begins_anew() -> None:
+    at = 800
+    old = Detector(detector_model(), SETTINGS)
+    old.process([cut(log(0), 0, at)])
+    taken = old.snapshot("vitals.readings", 0)
+    new, again = Detector(other_model(), SETTINGS), Detector(other_model(), SETTINGS)
+    again.process([cut(log(0), 0, at)])
+    new.process([cut(log(0), 0, at), readings(["stranger"], [0], 1, hr=[80])])
+    new.overlay("vitals.readings", 0, taken)
+    own, made = again.snapshot("vitals.readings", 0), new.snapshot("vitals.readings", 0)
+    assert (made.model, made.stream) == ("another", taken.stream)
+    assert new.in_alarm == old.in_alarm
+    for name in new._state._fields:
+        kept = own if name in ("hidden", "cell", "held", "cause") else taken
+        if name != "partition":
+            assert field(new, made, name) == field(new, kept, name), name
+
+
+def test_a_patient_whom_the_other_model_has_not_seen_begins_with_a_blank_network() -> None:
+    old, new = Detector(detector_model(), SETTINGS), Detector(other_model(), SETTINGS)
+    old.process([readings(["a", "b"], [0, 1000], hr=[80, 90])])
+    new.process([readings(["b", "only here"], [1000, 1000], hr=[90, 90])])
+    new.overlay("vitals.readings", 0, old.snapshot("vitals.readings", 0))
+    assert new.patients == 2
+    hidden = dict(field(new, new.snapshot("vitals.readings", 0), "hidden"))
+    assert not np.frombuffer(hidden["a"], np.float32).any()
+    assert np.frombuffer(hidden["b"], np.float32).any()
+    late = new.process([readings(["a", "b"], [0, 1000], hr=[80, 80])])[0].late
+    assert late.all()
+
+
+def test_a_snapshot_of_another_model_or_layout_is_refused() -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    taken = detector.snapshot("vitals.readings", 0)
+    with pytest.raises(ValueError, match="another"):
+        Detector(other_model(), SETTINGS).restore("vitals.readings", 0, taken)
+    with pytest.raises(ValueError, match="layout"):
+        detector.restore("vitals.readings", 0, dataclasses.replace(taken, layout="0"))
+
+
+def field(detector: Detector, taken: Snapshot, name: str) -> list[tuple[str, bytes]]:
+    """A field of each patient in a snapshot, by name."""
+    rows = taken.rows.reshape(-1).view(detector._state._dtype())[name]
+    return sorted(zip(taken.patients.texts(), [row.tobytes() for row in rows], strict=True))

@@ -7,7 +7,7 @@ same log, however the log is cut into batches.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ import torch
 from vitalwatch import config, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
 from vitalwatch.alarms.technical import Assessment
-from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.arrays import Bools, Floats, Ints, Spans
 from vitalwatch.messages import Alert, Origin
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Detection, Readings
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.rounds import rounds
 from vitalwatch.scoring.scorer import Answers, Scorer, Scores
+from vitalwatch.snapshot import Snapshot
 from vitalwatch.state import NEVER, Table
 
 
@@ -81,7 +82,14 @@ class _Round:
     scores: Scores
 
 
+def _rows(source: _Source) -> Ints:
+    return np.fromiter(source.rows.values(), np.int64, len(source.rows))
+
+
 _Dated = tuple[int, Alert]  # the place in the batch that brought it
+
+_OF_THE_NETWORK: Final = ("hidden", "cell", "held", "cause")
+"""State that another model cannot use: all else is of the patient."""
 
 
 class Detector:
@@ -92,6 +100,7 @@ class Detector:
     """
 
     def __init__(self, model: Model, settings: config.Alarms) -> None:
+        self._model = model.fingerprint
         self._state = Table()
         self._scorer = Scorer(self._state, model.network)
         self._calibration = Calibration.of(model.calibration)
@@ -122,9 +131,51 @@ class Detector:
         """Forget a partition and its patients: it is another worker's now."""
         source = self._sources.pop((topic, partition), None)
         if source is not None:
-            self._forget(np.fromiter(source.rows.values(), np.int64, len(source.rows)))
+            self._forget(_rows(source))
             self._streams.pop(source.number, None)
             self._earliest.pop(source.number, None)
+
+    def snapshot(self, topic: str, partition: int) -> Snapshot:
+        """The state of a partition as it is now, between two batches."""
+        source = self._source(topic, partition)
+        return Snapshot(
+            self._model,
+            self._state.layout,
+            self._streams.get(source.number, NEVER),
+            Spans.of(source.rows),
+            self._state.copy(_rows(source)),
+        )
+
+    def restore(self, topic: str, partition: int, snapshot: Snapshot) -> None:
+        """Put a partition's state in place of whatever is held of it.
+
+        From there on it is as if this detector had seen the log up to the cut. Raises ValueError
+        for a snapshot of another model or layout.
+        """
+        if snapshot.model != self._model:
+            raise ValueError(f"a snapshot of model {snapshot.model}, not of {self._model}")
+        self._put(topic, partition, snapshot)
+
+    def overlay(self, topic: str, partition: int, snapshot: Snapshot) -> None:
+        """Put another model's state in place of whatever is held, but for the network's part.
+
+        For a detector that has run the readings before the cut again: what its own network makes
+        of them stays, and alarms, baselines and times go on as they were. A patient of the
+        snapshot who is unknown here begins with a blank network state; one who is known here
+        alone is forgotten. Raises ValueError for a snapshot of another layout.
+        """
+        held = self._source(topic, partition).rows
+        known = [(name, held[name]) for name in snapshot.patients.texts() if name in held]
+        own = {name: self._state[name][[row for _, row in known]] for name in _OF_THE_NETWORK}
+        blank = self._state.take()
+        empty = {name: self._state[name][blank].copy() for name in _OF_THE_NETWORK}
+        self._state.free(np.array([blank]))
+        self._put(topic, partition, snapshot)
+        source = self._source(topic, partition)
+        rows, again = _rows(source), [source.rows[name] for name, _ in known]
+        for name in _OF_THE_NETWORK:
+            self._state[name][rows] = empty[name]
+            self._state[name][again] = own[name]
 
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions (at most one entry a partition)."""
@@ -132,7 +183,7 @@ class Detector:
             return []
         if torch.get_num_threads() != 1:  # kept by OpenMP for each calling thread
             torch.set_num_threads(1)
-        sources = [self._source(readings) for readings in batch]
+        sources = [self._source(readings.topic, readings.partition) for readings in batch]
         joined = self._join(batch, sources)
         count = len(joined.rows)
         rarity = np.full(count, np.nan, dtype=np.float32)
@@ -164,8 +215,21 @@ class Detector:
             )
         return detections
 
-    def _source(self, readings: Readings) -> _Source:
-        key = (readings.topic, readings.partition)
+    def _put(self, topic: str, partition: int, snapshot: Snapshot) -> None:
+        if snapshot.layout != self._state.layout:
+            raise ValueError(f"rows of layout {snapshot.layout}, not of {self._state.layout}")
+        self.drop(topic, partition)
+        source = self._source(topic, partition)
+        for name in snapshot.patients.texts():
+            source.rows[name] = self._admit(_Patient(name, source))
+        rows = _rows(source)
+        self._state.put(rows, snapshot.rows)
+        self._alarms.adopt(rows, source.number)
+        self._streams[source.number] = snapshot.stream
+        self._earliest[source.number] = NEVER
+
+    def _source(self, topic: str, partition: int) -> _Source:
+        key = (topic, partition)
         if key not in self._sources:
             self._sources[key] = _Source(self._opened, *key, {})
             self._opened += 1
