@@ -5,7 +5,7 @@ import functools
 import itertools
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +18,17 @@ from prometheus_client import CollectorRegistry
 from vitalwatch import config, vitals
 from vitalwatch.commands.main import main
 from vitalwatch.detector import Detector
-from vitalwatch.messages import Alert, Origin, ScoreBlock
+from vitalwatch.messages import Alert, Origin
 from vitalwatch.model import checkpoint
 from vitalwatch.monitoring.http import Health
 from vitalwatch.monitoring.metrics import Metrics
 from vitalwatch.readings import Detection, Readings
 from vitalwatch.recordings.recording import Recording
 from vitalwatch.stream.broker import Broker, TopicPartition
-from vitalwatch.stream.daemon import CONDITIONS, Daemon, StreamDetector, blocks
+from vitalwatch.stream.daemon import CONDITIONS, Daemon
+from vitalwatch.stream.detection import StreamDetector
 from vitalwatch.stream.kafka import connect
+from vitalwatch.stream.score_blocks import blocks
 from vitalwatch.stream.topics import specs
 
 Alerts = list[Alert]
@@ -81,19 +83,23 @@ def scored_alone(path: Path) -> tuple[Alerts, Scores]:
             readings = stream.readings(rows, recording.name, count)
             (detection,) = detector.process([readings])
             alerts += detection.alerts
-            scores += by_reading(blocks(readings, detection, model.fingerprint, "block"))
+            parts = blocks(readings, detection, model.fingerprint, "block")
+            scores += by_reading(value for _, value, _ in parts)
             count += len(rows)
     return alerts, scores
 
 
-def by_reading(parts: Iterator[ScoreBlock] | Sequence[ScoreBlock]) -> Scores:
+def by_reading(values: Iterable[bytes]) -> Scores:
     """One entry a reading, NaN as None, as on the wire."""
     out: Scores = []
-    for block in parts:
-        part = msgspec.json.decode(msgspec.json.encode(block))
-        for i in range(len(block.offsets)):
+    for value in values:
+        part = msgspec.json.decode(value)
+        for i in range(len(part["offsets"])):
             tables = ("surprise", "expected", "low", "high")
-            cells = {t: {vital: part[t][vital][i] for vital in vitals.NAMES} for t in tables}
+            cells = {
+                t: {vital: column[i] for vital, column in part[t].items() if column[i] is not None}
+                for t in tables
+            }
             columns = ("offsets", "patients", "times", "rarity")
             out.append({name: part[name][i] for name in columns} | cells)
     return out
@@ -126,10 +132,7 @@ def scored_on_kafka(
     daemon.run(stop)
     timer.cancel()
     alerts = [msgspec.json.decode(value, type=Alert) for value in values(broker, topics.alerts)]
-    scores = [
-        msgspec.json.decode(value, type=ScoreBlock) for value in values(broker, topics.scores)
-    ]
-    return alerts, by_reading(scores)
+    return alerts, by_reading(values(broker, topics.scores))
 
 
 def both_ways(

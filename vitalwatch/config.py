@@ -124,15 +124,34 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     max_records: Annotated[int, _about("readings scored at once, at most", ge=1, le=100_000)] = 5000
     commit_seconds: Annotated[
-        float, _about("readings gather for so long before they are scored", gt=0, le=60)
+        float,
+        _about("scores are committed every so often, and at once with an alert", gt=0, le=60),
     ] = 0.1
     shutdown_seconds: Annotated[
         float, _about("deadline for finishing and leaving the group when stopped", gt=0, le=600)
     ] = 10.0
+    snapshot_seconds: Annotated[
+        float,
+        _about("the state of each partition is kept on its topic every so often", gt=0, le=86_400),
+    ] = 30.0
     warmup_minutes: Annotated[
         float,
-        _about("past readings gone through again, without a word, on a start", ge=0, le=10_080),
+        _about(
+            "past readings gone through again, without a word, where there is no state to start "
+            "from",
+            ge=0,
+            le=10_080,
+        ),
     ] = 60.0
+    dead_letter_limit: Annotated[
+        float,
+        _about(
+            "share of the last 1,000 records that may be dead letters before the daemon stops; "
+            "1: never",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.5
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,17 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from tests.stream.worker import HEALTHY, START, Until, Worker, reading
-from vitalwatch import vitals
-from vitalwatch.arrays import Spans
 from vitalwatch.detector import Detector
 from vitalwatch.errors import BrokerError
 from vitalwatch.messages import REJECTIONS
-from vitalwatch.readings import Detection, Readings
-from vitalwatch.stream import daemon
 from vitalwatch.stream.broker import Broker
 from vitalwatch.stream.memory import MemoryBroker
 
@@ -246,17 +241,3 @@ class TestInMemory:
         worker = Worker(broker, name("missing"))
         with pytest.raises(BrokerError, match="There is no topic"):
             worker.daemon(broker=MemoryBroker()).run(threading.Event())
-
-
-def test_scores_of_a_large_batch_come_in_blocks_that_a_topic_takes() -> None:
-    count = daemon.BLOCK_READINGS + 5
-    values = np.full((count, vitals.COUNT), 80, dtype=np.float32)
-    late = np.zeros(count, dtype=np.bool_)
-    late[3] = True
-    readings = Readings("t", 0, Spans.of(["p"] * count), np.arange(count), values, np.arange(count))
-    detection = Detection(late, values[:, 0], values, values, values, values, [])
-    parts = list(daemon.blocks(readings, detection, "m", "block"))
-    assert [len(part.offsets) for part in parts] == [daemon.BLOCK_READINGS, 4]
-    assert [offset for part in parts for offset in part.offsets] == [
-        offset for offset in range(count) if offset != 3
-    ]

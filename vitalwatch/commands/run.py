@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -115,8 +116,12 @@ def _check(broker: "Broker", topics: config.Topics) -> None:
 
 
 def _identity(settings: config.Settings) -> str:
-    """The name of this worker's transactions: stable if the worker has a stable name."""
-    worker = settings.daemon.instance or uuid.uuid4().hex
+    """The name of this worker's transactions, stable unless its port is any that is free."""
+    port = settings.monitoring.port
+    # One process at most listens on a port, so the name is its own, and the same after a crash:
+    # the transaction that was open then is aborted at once, and nobody waits for its timeout.
+    name = f"{socket.gethostname()}-{port or uuid.uuid4().hex}"
+    worker = settings.daemon.instance or name
     return f"{settings.daemon.group}-{settings.topics.prefix}-{worker}"
 
 

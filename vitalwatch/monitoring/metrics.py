@@ -7,6 +7,7 @@ a counter sees its first increment.
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Final, get_args
 
@@ -18,6 +19,9 @@ from vitalwatch.stream.broker import TopicPartition
 
 SCORING_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 """Seconds for one micro-batch: from a single reading to the largest batch on a slow machine."""
+
+COMMIT_BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+RESTORE_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 1800)
 
 
 class Metrics:
@@ -43,6 +47,24 @@ class Metrics:
             "vitalwatch_scoring_seconds",
             "Time to score one micro-batch and run its alarms.",
             buckets=SCORING_BUCKETS,
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "vitalwatch_commit_seconds",
+            "Time to commit one transaction.",
+            buckets=COMMIT_BUCKETS,
+            registry=registry,
+        )
+        self._restore = Histogram(
+            "vitalwatch_restore_seconds",
+            "Time to have the state of a partition that was taken over.",
+            buckets=RESTORE_BUCKETS,
+            registry=registry,
+        )
+        self._snapshot = Gauge(
+            "vitalwatch_snapshot_timestamp_seconds",
+            "When the newest complete snapshot of an assigned partition was committed.",
+            ("topic", "partition"),
             registry=registry,
         )
         self._alerts = Counter(
@@ -84,6 +106,23 @@ class Metrics:
         """A micro-batch of so many ``readings`` took ``seconds`` to score."""
         self._readings.inc(readings)
         self._scoring.observe(seconds)
+
+    def committed(self, seconds: float) -> None:
+        """A transaction took ``seconds`` to commit."""
+        self._commit.observe(seconds)
+
+    def restored(self, seconds: float) -> None:
+        """The state of a partition took ``seconds`` to restore."""
+        self._restore.observe(seconds)
+
+    def snapshot(self, partition: TopicPartition) -> None:
+        """A partition's snapshot is complete and committed."""
+        self._snapshot.labels(partition.topic, str(partition.partition)).set_to_current_time()
+
+    def forget(self, partition: TopicPartition) -> None:
+        """A partition is another worker's now."""
+        with suppress(KeyError):
+            self._snapshot.remove(partition.topic, str(partition.partition))
 
     def late(self, readings: int) -> None:
         """So many readings were late."""

@@ -1,69 +1,55 @@
 """The loop of the daemon: poll, decode, detect, and commit outputs with offsets, atomically.
 
-A poll is a transaction: scores, alerts, dead letters and the offsets of the readings they came
-from become visible together or not at all. The patients' state in memory runs ahead of what is
-committed for just as long, so whatever goes wrong in between, the daemon gives up its partitions,
-forgets their patients, and starts again from what the group has committed.
+A transaction lasts until it is time to commit, or until somebody must hear of an alert at once.
+Scores, alerts, dead letters, a part of a snapshot and the offsets of the readings become visible
+together or not at all. The patients' state in memory runs ahead of what is committed for just as
+long, so whatever goes wrong in between, the daemon gives up its partitions, forgets their
+patients, and starts again from what the group has committed.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Final, Protocol
-
-import msgspec
-import numpy as np
+from typing import Final
 
 from vitalwatch import config
-from vitalwatch.arrays import Floats
-from vitalwatch.errors import BrokerError, Fenced
-from vitalwatch.messages import REJECTIONS, ScoreBlock
+from vitalwatch.errors import BrokerError, Fenced, Replaced
 from vitalwatch.monitoring.http import Health
 from vitalwatch.monitoring.metrics import Metrics
-from vitalwatch.readings import Detection, Readings
 from vitalwatch.stream.broker import Broker, Poll, RecordBatch, Sink, Source, TopicPartition
-from vitalwatch.stream.dead_letters import dead_letter
-from vitalwatch.stream.decode import Decoded, Decoder
-from vitalwatch.vitals import NAMES
+from vitalwatch.stream.decode import Decoder
+from vitalwatch.stream.detection import StreamDetector
+from vitalwatch.stream.outputs import FloodGuard, Outputs, Tally
+from vitalwatch.stream.recovery import Recovery, Stopped
 
 POLL_SECONDS: Final = 0.2
 """A poll waits so long at most, so a request to stop is seen within that."""
+
+GATHER_SECONDS: Final = 0.005
+"""After few readings a moment passes before the next are asked for: a round costs much the same
+for one reading and for fifty."""
+
+FEW_READINGS: Final = 200
+
+TRANSACTION_READINGS: Final = 100_000
+"""So many are committed together at most, so that a backlog does not fill the memory."""
 
 RETRY_SECONDS: Final = 1.0
 FENCED_TRIES: Final = 10
 """So often, with nothing committed in between, others may take over before this worker gives up."""
 
-BLOCK_READINGS: Final = 10_000
-"""In one block of scores at most, some 7 MB: a record may not be larger than its topic takes."""
+REPLACED_TRIES: Final = 4
+REPLACED_SECONDS: Final = 600.0
+"""So often in so long a time may its own name be taken; then there are two workers of one name."""
 
 CONDITIONS: Final = ("model", "broker", "state")
 
 _LAG_SECONDS: Final = 1.0
 
-_MARKERS: Final = 1000
-"""Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
-
 log = logging.getLogger(__name__)
-
-
-class StreamDetector(Protocol):
-    """What the daemon needs of :class:`vitalwatch.detector.Detector`."""
-
-    @property
-    def patients(self) -> int:
-        """Patients whose state is held."""
-
-    @property
-    def in_alarm(self) -> int:
-        """Patients with a physiological alarm."""
-
-    def process(self, batch: Sequence[Readings]) -> list[Detection]:
-        """Advance by the readings of some partitions."""
-
-    def drop(self, topic: str, partition: int) -> None:
-        """Forget a partition and its patients."""
 
 
 class Daemon:
@@ -93,38 +79,55 @@ class Daemon:
         self._clock = clock
         self._wait = wait
         self._decoder = Decoder()
-        self._encode = msgspec.json.Encoder().encode
-        self._held: set[TopicPartition] = set()
+        self._outputs = Outputs(settings, model)
+        self._recovery = Recovery(broker, detector, settings, model, clock)
+        self._flood = FloodGuard(settings.daemon.dead_letter_limit)
+        self._positions: dict[TopicPartition, int] = {}  # of partitions held: the next offset
         self._lag_due = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; then finish the micro-batch, commit and leave the group.
 
-        Raises Fenced if another worker with this one's name keeps taking over, and BrokerError
-        if the broker cannot be used as configured at the start.
+        Raises Fenced if another worker with this one's name keeps taking over, BrokerError if the
+        broker cannot be used as configured at the start, and DeadLetterFlood if too much of what
+        comes in is no reading.
         """
+        for _ in self.steps(stop):
+            pass
+
+    def steps(self, stop: threading.Event) -> Iterator[None]:
+        """The same, a round at a time, for whoever decides when each takes place."""
         self._health.report("model", ok=True, detail=self._model)
-        fenced = 0
         started = False
+        fenced = 0
+        replaced: deque[float] = deque(maxlen=REPLACED_TRIES)
         while not stop.is_set():
             try:
                 for committed in self._work(stop):
                     started = True
                     fenced = 0 if committed else fenced
-            except Fenced:
+                    yield
+            except Fenced as error:
                 fenced += 1
-                if fenced == FENCED_TRIES:
+                if isinstance(error, Replaced):
+                    replaced.append(self._clock())
+                again_and_again = (
+                    len(replaced) == REPLACED_TRIES
+                    and self._clock() - replaced[0] < REPLACED_SECONDS
+                )
+                if fenced == FENCED_TRIES or again_and_again:
                     raise
-                log.warning("another worker has taken over, joining the group anew")
+                log.warning("another worker has taken over, joining the group anew: %s", error)
             except BrokerError as error:
                 if not started:
                     raise
                 log.warning("the broker failed, trying again: %s", error)
             finally:
-                self._forget(set(self._held))
+                self._forget(set(self._positions))
             if not stop.is_set():
                 self._health.report("broker", ok=False, detail="connection or membership lost")
                 self._wait(stop, RETRY_SECONDS)
+                yield
 
     def _work(self, stop: threading.Event) -> Iterator[bool]:
         """Be a member of the group until stopped or failing; each round, whether it committed."""
@@ -134,139 +137,111 @@ class Daemon:
         with closing(source), closing(self._broker.sink(self._identity)) as sink:
             self._health.report("broker", ok=True, detail="member of the group")
             while not stop.is_set():
-                began = self._clock()
                 self._health.beat()
-                polled = source.poll(POLL_SECONDS, daemon.max_records)
-                self._forget(polled.revoked & self._held)
-                self._take_over(source, polled.assigned, stop)
-                if stop.is_set():
+                # A snapshot that is under way goes on, also when nothing comes in.
+                timeout = 0.0 if self._recovery.writing else POLL_SECONDS
+                polled = source.poll(timeout, daemon.max_records)
+                self._forget(set(polled.revoked) & self._positions.keys())
+                try:
+                    self._take_over(source, polled, stop)
+                except Stopped:
                     break  # what was polled is for the next owner
-                if polled.batches:
-                    self._transact(sink, polled)
+                committed = bool(polled.batches or self._recovery.writing)
+                if committed:
+                    self._transact(source, sink, polled, stop)
                 self._report(source)
-                yield bool(polled.batches)
-                rest = daemon.commit_seconds - (self._clock() - began)
-                waiting = sum(map(len, polled.batches)) >= daemon.max_records
-                if polled.batches and rest > 0 and not waiting:
-                    # A transaction costs as much as a thousand readings: let some gather.
-                    self._wait(stop, rest)
+                yield committed
 
-    def _forget(self, partitions: set[TopicPartition] | frozenset[TopicPartition]) -> None:
+    def _forget(self, partitions: set[TopicPartition]) -> None:
         for partition in partitions:
             self._detector.drop(*partition)
-            self._held.discard(partition)
+            self._recovery.forget(partition)
+            self._metrics.forget(partition)
+            del self._positions[partition]
 
-    def _take_over(
-        self, source: Source, partitions: frozenset[TopicPartition], stop: threading.Event
-    ) -> None:
-        """Rebuild the state of new partitions from their last readings, saying nothing."""
-        for partition in sorted(partitions):
-            self._health.report("state", ok=False, detail="reading again what came before")
-            # Held from now on: a state that is half built is forgotten like any other.
-            self._held.add(partition)
+    def _take_over(self, source: Source, polled: Poll, stop: threading.Event) -> None:
+        """Have the state of new partitions; raises Stopped when asked to stop meanwhile."""
+
+        def going_on() -> None:
+            self._health.beat()
+            if stop.is_set():
+                raise Stopped
+
+        for partition in sorted(polled.assigned):
+            self._health.report("state", ok=False, detail="restoring the state of partitions")
             committed = source.committed(partition)
-            readings = 0
-            for batch in self._past(partition, committed or 0):
-                if stop.is_set():
-                    return
-                self._health.beat()
-                decoded = self._decoder.decode(batch)
-                self._detector.process([decoded.readings])
-                readings += len(decoded.readings.patients)
+            # Held from now on: a state that is half built is forgotten like any other.
+            self._positions[partition] = self._recovery.start(partition, committed)
+            began = self._clock()
+            restored = self._recovery.restore(partition, committed, going_on)
+            seconds = self._clock() - began
+            self._metrics.restored(seconds)
             log.info(
                 "partition taken over",
-                extra={"topic": partition.topic, "partition": partition.partition}
-                | {"committed": committed, "readings_again": readings},
+                extra={
+                    "topic": partition.topic,
+                    "partition": partition.partition,
+                    "committed": committed,
+                    "state_from": restored.origin,
+                    "readings_again": restored.readings,
+                    "seconds": round(seconds, 3),
+                },
             )
-        count = len(self._held)
-        self._health.report("state", ok=True, detail=f"state of {count} partitions is complete")
+        if polled.membership.token is not None:
+            held = len(self._positions)
+            self._health.report("state", ok=True, detail=f"state of {held} partitions is complete")
 
-    def _past(self, partition: TopicPartition, committed: int) -> Iterator[RecordBatch]:
-        """The records of the last ``warmup_minutes`` before the offset ``committed``."""
-        first, _ = self._broker.bounds(partition)
-        start = first
-        for batch in self._broker.read(partition, max(first, committed - _MARKERS), committed):
-            minutes = self._settings.daemon.warmup_minutes
-            since = int(batch.timestamps[-1]) - round(minutes * 60_000)
-            start = self._broker.offset_at(partition, since)
-        yield from self._broker.read(partition, start, committed)
+    def _transact(self, source: Source, sink: Sink, polled: Poll, stop: threading.Event) -> None:
+        """Detect in what was polled and what comes until it is time to commit; commit it."""
+        began = self._clock()
+        tally = Tally()
+        batches = polled.batches
+        offsets: dict[TopicPartition, int] = {}
+        sink.begin()
+        while batches:
+            self._process(sink, batches, tally)
+            offsets.update((batch.source, batch.next_offset) for batch in batches)
+            rest = began + self._settings.daemon.commit_seconds - self._clock()
+            full = tally.records >= TRANSACTION_READINGS
+            if tally.urgent or full or rest <= 0 or stop.is_set():
+                break
+            if sum(map(len, batches)) < FEW_READINGS:
+                self._wait(stop, min(rest, GATHER_SECONDS))
+            # Not a poll: it might give partitions away whose readings are in this transaction.
+            batches = source.more(max(rest, 0), self._settings.daemon.max_records)
+        self._flood.check(tally)
+        self._positions.update(offsets)
+        # Its offset goes with a part of a snapshot, so that a worker who lost the partition is
+        # refused and its snapshot never seen.
+        for partition in self._recovery.append(sink, self._positions, urgent=tally.urgent):
+            offsets[partition] = self._positions[partition]
+        committing = self._clock()
+        sink.commit(offsets, polled.membership)
+        for partition in self._recovery.committed():
+            self._metrics.snapshot(partition)
+        self._count(tally, self._clock() - committing)
 
-    def _transact(self, sink: Sink, polled: Poll) -> None:
-        """Detect in what was polled; publish and commit it."""
-        decoded = [self._decoder.decode(batch) for batch in polled.batches]
+    def _process(self, sink: Sink, batches: list[RecordBatch], tally: Tally) -> None:
+        """Decode, detect, and append the outputs."""
+        decoded = [self._decoder.decode(batch) for batch in batches]
         began = self._clock()
         detections = self._detector.process([part.readings for part in decoded])
-        seconds = self._clock() - began
-        rejected: list[str] = []
-        sink.begin()
-        for batch, part, detection in zip(polled.batches, decoded, detections, strict=True):
-            rejected += self._append(sink, batch, part, detection)
-        offsets = {batch.source: batch.next_offset for batch in polled.batches}
-        sink.commit(offsets, polled.membership)
-        late = sum(int(detection.late.sum()) for detection in detections)
-        scored = sum(len(detection.late) for detection in detections) - late
-        self._metrics.scored(scored, seconds)
-        self._metrics.late(late)
-        self._metrics.unknown_vitals(sum(part.unknown_vitals for part in decoded))
-        for detection in detections:
-            self._metrics.published(detection.alerts)
-        for reason in rejected:
-            self._metrics.dead_letter(reason)
+        tally.scoring_seconds += self._clock() - began
+        for batch, part, detection in zip(batches, decoded, detections, strict=True):
+            self._outputs.append(sink, batch, part, detection, tally)
 
-    def _append(
-        self, sink: Sink, batch: RecordBatch, decoded: Decoded, detection: Detection
-    ) -> list[str]:
-        """Write one partition's outputs; the reasons of its dead letters."""
-        topics = self._settings.topics
-        emit = self._settings.scores.emit
-        for block in blocks(decoded.readings, detection, self._model, emit):
-            key = block.patients[0] if emit == "reading" else str(block.partition)
-            value = self._encode(block)
-            sink.append(topics.scores, key.encode(), value, timestamp=max(block.times))
-        for alert in detection.alerts:
-            value = self._encode(alert)
-            sink.append(topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
-        rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
-        for offset in decoded.readings.offsets[detection.late].tolist():
-            index = int(np.searchsorted(batch.offsets, offset))
-            rejected.append((index, "late", REJECTIONS["late"]))
-        for index, reason, detail in sorted(rejected):
-            letter = dead_letter(batch, index, reason, detail)
-            sink.append(topics.dead_letters, letter.key, letter.value, headers=letter.headers)
-        return [reason for _, reason, _ in rejected]
+    def _count(self, tally: Tally, commit_seconds: float) -> None:
+        self._metrics.committed(commit_seconds)
+        if tally.records:
+            self._metrics.scored(tally.scored, tally.scoring_seconds)
+        self._metrics.late(tally.late)
+        self._metrics.unknown_vitals(tally.unknown_vitals)
+        self._metrics.published(tally.alerts)
+        for reason in tally.rejected:
+            self._metrics.dead_letter(reason)
 
     def _report(self, source: Source) -> None:
         self._metrics.patients(self._detector.patients, self._detector.in_alarm)
         if self._clock() >= self._lag_due:
             self._metrics.lag(source.lag())
             self._lag_due = self._clock() + _LAG_SECONDS
-
-
-def blocks(
-    readings: Readings, detection: Detection, model: str, emit: config.Emit
-) -> Iterator[ScoreBlock]:
-    """The scores of one batch as messages: in blocks, one for each reading, or none."""
-    if emit == "none":
-        return
-    scored = np.flatnonzero(~detection.late)
-    size = 1 if emit == "reading" else BLOCK_READINGS
-    for begin in range(0, len(scored), size):
-        part = scored[begin : begin + size]
-        yield ScoreBlock(
-            topic=readings.topic,
-            partition=readings.partition,
-            model=model,
-            offsets=readings.offsets[part].tolist(),
-            patients=readings.patients.at(part).texts(),
-            times=readings.times[part].tolist(),
-            rarity=detection.rarity[part].tolist(),
-            surprise=_by_vital(detection.surprise[part]),
-            expected=_by_vital(detection.expected[part]),
-            low=_by_vital(detection.low[part]),
-            high=_by_vital(detection.high[part]),
-        )
-
-
-def _by_vital(table: Floats) -> dict[str, list[float | None]]:
-    """Columns by vital's name; NaN is written as null."""
-    return dict(zip(NAMES, table.T.tolist(), strict=True))

@@ -1,0 +1,140 @@
+"""The input of one simulated run, and what an undisturbed run makes of it."""
+
+import functools
+import random
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import torch
+
+from tests.stream.worker import START
+from vitalwatch import config
+from vitalwatch.detector import Detector
+from vitalwatch.messages import Alert, ScoreBlock
+from vitalwatch.model import checkpoint
+from vitalwatch.model.network import Network
+from vitalwatch.stream.broker import Broker, TopicPartition
+from vitalwatch.stream.dead_letters import OFFSET, PARTITION, REASON
+from vitalwatch.stream.decode import Decoder
+from vitalwatch.stream.score_blocks import blocks
+
+PREFIX: Final = "vitals"
+GROUP: Final = "ward"
+PARTITIONS: Final = 3
+SETTINGS: Final = msgspec.convert(
+    {
+        "topics": {"prefix": PREFIX, "partitions": PARTITIONS},
+        # All that a log of these tests holds is gone through again where there is no snapshot.
+        "daemon": {"group": GROUP, "warmup_minutes": 10_000.0, "dead_letter_limit": 1.0},
+        "alarms": {"stale_seconds": 60.0, "discharge_hours": 0.1, "budget": 20.0},
+    },
+    config.Settings,
+)
+
+Record = tuple[str | None, bytes | None, int]  # key, value, timestamp
+
+
+@functools.cache
+def model() -> checkpoint.Model:
+    """A small network that nobody trained, with the calibration that ships: quick, and as exact."""
+    torch.manual_seed(7)
+    network = Network(8).eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return checkpoint.Model(network, checkpoint.load().calibration, {}, "simulated")
+
+
+def records(rng: random.Random) -> list[Record]:
+    """Patients who get ill and well, fall silent and come back, among bad and late records."""
+    patients = [f"p{number}" for number in range(rng.randint(3, 8))]
+    every = rng.choice((5, 20, 60))
+    ill_from = {patient: rng.randrange(60) for patient in patients}
+    made: list[Record] = []
+    for beat in range(rng.randint(15, 45)):
+        for patient in patients:
+            if (beat // 12 + ill_from[patient]) % 5 == 4:
+                continue  # silent: stale, and perhaps discharged
+            time = START + (beat * every + rng.randrange(3)) * 1000
+            ill = (beat + ill_from[patient]) % 20 < 8
+            vitals = {"hr": 70 + beat % 9, "spo2": 74 if ill else 97, "rr": 0 if ill else 15}
+            made.append((patient, _value(patient, time, vitals), time))
+            fate = rng.random()
+            if fate < 0.03:
+                made.append((patient, b"HR 80", time))
+            elif fate < 0.06:
+                made.append((patient, _value(patient, time - 30_000, vitals), time))
+    return made
+
+
+def _value(patient: str, time: int, vitals: dict[str, int]) -> bytes:
+    return msgspec.json.encode({"patient": patient, "time": time, "vitals": vitals})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was said of an input, by partition and offset of the readings."""
+
+    scores: dict[tuple[int, int], Any]
+    alerts: list[Any]
+    dead_letters: list[tuple[int, int, str]]
+
+
+def expected(broker: Broker) -> Outcome:
+    """What one worker that nothing happens to says of the input, in one batch a partition."""
+    detector, decoder = Detector(model(), SETTINGS.alarms), Decoder()
+    scores: dict[tuple[int, int], Any] = {}
+    alerts, dead = [], []
+    for number in range(PARTITIONS):
+        for batch in broker.read(TopicPartition(SETTINGS.topics.readings, number), 0):
+            decoded = decoder.decode(batch)
+            (detection,) = detector.process([decoded.readings])
+            for _, value, _ in blocks(decoded.readings, detection, model().fingerprint, "block"):
+                _note(scores, value)
+            alerts += [msgspec.to_builtins(alert) for alert in detection.alerts]
+            late = decoded.readings.offsets[detection.late].tolist()
+            rejected = [(int(batch.offsets[r.index]), r.reason) for r in decoded.rejected]
+            rejected += [(offset, "late") for offset in late]
+            dead += [(number, offset, reason) for offset, reason in rejected]
+    return Outcome(scores, sorted(alerts, key=_place), sorted(dead))
+
+
+def committed(broker: Broker) -> Outcome:
+    """What is visible on the topics; fails for a reading that was scored twice."""
+    topics = SETTINGS.topics
+    scores: dict[tuple[int, int], Any] = {}
+    alerts, dead = [], []
+    for number in range(PARTITIONS):
+        for batch in broker.read(TopicPartition(topics.scores, number), 0):
+            for value in batch.values:
+                _note(scores, value or b"")
+        for batch in broker.read(TopicPartition(topics.alerts, number), 0):
+            alerts += [
+                msgspec.to_builtins(msgspec.json.decode(value or b"", type=Alert))
+                for value in batch.values
+            ]
+        for batch in broker.read(TopicPartition(topics.dead_letters, number), 0):
+            for headers in map(dict, batch.headers):
+                place = int(headers[PARTITION]), int(headers[OFFSET])
+                dead.append((*place, headers[REASON].decode()))
+    return Outcome(scores, sorted(alerts, key=_place), sorted(dead))
+
+
+def _note(scores: dict[tuple[int, int], Any], value: bytes) -> None:
+    block = msgspec.json.decode(value, type=ScoreBlock)
+    tables = (block.surprise, block.expected, block.low, block.high)
+    for place, offset in enumerate(block.offsets):
+        where = (block.partition, offset)
+        assert where not in scores, f"partition {where[0]}, offset {offset} is scored twice"
+        # A vital that nobody of the block had is left out of it.
+        cells = [
+            {name: column[place] for name, column in table.items() if column[place] is not None}
+            for table in tables
+        ]
+        scores[where] = (block.patients[place], block.times[place], block.rarity[place], *cells)
+
+
+def _place(alert: dict[str, Any]) -> tuple[Any, ...]:
+    origin = alert["origin"]
+    key = (alert["time"], alert["patient"], alert["condition"], alert["event"])
+    return (origin["partition"], origin["offset"], *key)

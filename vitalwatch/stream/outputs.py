@@ -1,0 +1,109 @@
+"""What one transaction says of the readings that it covers: scores, alerts, dead letters."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from vitalwatch import config
+from vitalwatch.errors import DeadLetterFlood
+from vitalwatch.messages import REJECTIONS, Alert
+from vitalwatch.readings import Detection
+from vitalwatch.stream.broker import RecordBatch, Sink
+from vitalwatch.stream.dead_letters import dead_letter
+from vitalwatch.stream.decode import Decoded
+from vitalwatch.stream.score_blocks import blocks
+
+WINDOW_RECORDS: Final = 1000
+"""The share of dead letters is taken over so many of the last records, or a batch more."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a transaction holds so far; for the metrics, once it is committed."""
+
+    records: int = 0
+    scored: int = 0
+    late: int = 0
+    unknown_vitals: int = 0
+    scoring_seconds: float = 0.0
+    alerts: list[Alert] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody should hear of it at once."""
+        return any(alert.event in ("raised", "escalated") for alert in self.alerts)
+
+
+class Outputs:
+    """Writes a batch's outputs into a transaction; ``model`` is the fingerprint they carry."""
+
+    def __init__(self, settings: config.Settings, model: str) -> None:
+        self._topics = settings.topics
+        self._emit = settings.scores.emit
+        self._model = model
+        self._encode = msgspec.json.Encoder().encode
+
+    def append(
+        self, sink: Sink, batch: RecordBatch, decoded: Decoded, detection: Detection, tally: Tally
+    ) -> None:
+        """Append all that is said of one batch, and count it."""
+        readings = decoded.readings
+        for key, value, timestamp in blocks(readings, detection, self._model, self._emit):
+            sink.append(self._topics.scores, key, value, timestamp=timestamp)
+        for alert in detection.alerts:
+            value = self._encode(alert)
+            sink.append(self._topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
+        rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
+        late = np.flatnonzero(detection.late)
+        places = np.searchsorted(batch.offsets, readings.offsets[late]).tolist()
+        rejected += [(index, "late", REJECTIONS["late"]) for index in places]
+        for index, reason, detail in sorted(rejected):
+            letter = dead_letter(batch, index, reason, detail)
+            sink.append(self._topics.dead_letters, letter.key, letter.value, headers=letter.headers)
+        tally.records += len(batch)
+        tally.scored += len(readings.times) - len(late)
+        tally.late += len(late)
+        tally.unknown_vitals += decoded.unknown_vitals
+        tally.alerts += detection.alerts
+        tally.rejected += [reason for _, reason, _ in rejected]
+
+
+class FloodGuard:
+    """Stops the daemon when too much of what comes in is no reading.
+
+    One bad record is a dead letter, and the next reading is scored. When most records are bad, a
+    producer, a setting or a clock is wrong, and a hospital's data would go unscored without
+    anybody noticing.
+    """
+
+    def __init__(self, limit: float) -> None:
+        """``limit`` is the share of the last records that may be dead letters; 1: never stop."""
+        self._limit = limit
+        self._window: deque[tuple[int, Counter[str]]] = deque()
+        self._records = 0
+
+    def check(self, tally: Tally) -> None:
+        """Count a transaction that is about to be committed.
+
+        Raises DeadLetterFlood if there are too many dead letters now.
+        """
+        self._window.append((tally.records, Counter(tally.rejected)))
+        self._records += tally.records
+        while self._records - self._window[0][0] >= WINDOW_RECORDS:
+            self._records -= self._window.popleft()[0]
+        if self._records < WINDOW_RECORDS:
+            return
+        reasons = sum((counts for _, counts in self._window), Counter[str]())
+        if reasons.total() > self._limit * self._records:
+            told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+            raise DeadLetterFlood(
+                f"Of the last {self._records:,} records {reasons.total():,} are no readings that "
+                f"can be scored ({told}), more than the share of {self._limit:g} that "
+                "--daemon-dead-letter-limit allows. Nothing of the last batch was committed, and "
+                "nothing is lost: mend what writes the readings, or start with "
+                "--daemon-dead-letter-limit 1 to have them all go to the dead letters."
+            )

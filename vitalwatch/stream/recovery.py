@@ -1,0 +1,198 @@
+"""How the state of a partition outlives its worker: snapshots, and the muted re-run.
+
+While a worker has a partition, every so often a snapshot of its patients goes to the state topic,
+a part with each transaction. Whoever takes the partition over loads the newest snapshot, runs the
+input again from there up to what the group has committed, and says nothing meanwhile. Detection
+is a pure function of the log, so this is exactly the state that the last owner had.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from vitalwatch import config
+from vitalwatch.stream import snapshots
+from vitalwatch.stream.broker import Broker, Sink, TopicPartition
+from vitalwatch.stream.decode import Decoder
+from vitalwatch.stream.detection import StreamDetector
+
+OVERDUE: Final = 3
+"""A snapshot so many intervals late is written with an urgent transaction, too."""
+
+_MARKERS: Final = 1000
+"""Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):  # noqa: N818 - asked for, no error
+    """Whoever waits for the state no longer wants it."""
+
+
+class Restored(NamedTuple):
+    """Where a partition's state came from, and how many readings were gone through again."""
+
+    origin: str
+    readings: int
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A partition's snapshots: when the last was begun (s), up to which offset, whose turn is."""
+
+    begun: float
+    offset: int
+    turn: snapshots.Turn = snapshots.FIRST
+
+
+class Recovery:
+    """Loads, and keeps, the state of partitions; ``model`` is the fingerprint at work."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        detector: StreamDetector,
+        settings: config.Settings,
+        model: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._broker = broker
+        self._detector = detector
+        self._settings = settings
+        self._model = model
+        self._clock = clock
+        self._decoder = Decoder()
+        self._kept: dict[TopicPartition, _Kept] = {}
+        # Whose snapshot is under way, its next record, and those after it.
+        self._partition: TopicPartition | None = None
+        self._upcoming: snapshots.Record | None = None
+        self._records: Iterator[snapshots.Record] = iter(())
+
+    @property
+    def writing(self) -> bool:
+        """Whether a snapshot is under way."""
+        return self._partition is not None
+
+    def start(self, partition: TopicPartition, committed: int | None) -> int:
+        """The offset from which a partition that was just taken over is read."""
+        return self._broker.bounds(partition)[0] if committed is None else committed
+
+    def restore(
+        self, partition: TopicPartition, committed: int | None, going_on: Callable[[], None]
+    ) -> Restored:
+        """Have the state of a partition as it was at the offset ``committed``.
+
+        ``going_on`` is called now and then; what it raises ends this.
+        """
+        kept = self._kept[partition] = _Kept(self._clock(), committed or 0)
+        if committed is None:
+            return Restored("nothing before", 0)
+        state = TopicPartition(self._settings.topics.state, partition.partition)
+        prefix = snapshots.prefix(self._settings.daemon.group, partition)
+        search = snapshots.find(self._broker, state, prefix, committed)
+        kept.turn, found = search.turn, search.found
+        for reason in search.passed:
+            log.warning("a snapshot cannot be used: %s", reason)
+        if found is None:
+            return Restored("readings", self._warm_up(partition, committed, going_on))
+        kept.offset = found.offset
+        origin, readings = "snapshot", 0
+        try:
+            if found.snapshot.model == self._model:
+                self._detector.restore(*partition, found.snapshot)
+            else:
+                origin = "snapshot of another model"
+                readings = self._warm_up(partition, found.offset, going_on)
+                self._detector.overlay(*partition, found.snapshot)
+        except ValueError as error:
+            log.warning("a snapshot does not fit, reading again what came before: %s", error)
+            return Restored("readings", self._warm_up(partition, committed, going_on))
+        readings += self._again(partition, found.offset, committed, going_on)
+        return Restored(origin, readings)
+
+    def append(
+        self, sink: Sink, positions: Mapping[TopicPartition, int], *, urgent: bool
+    ) -> list[TopicPartition]:
+        """Add a part of a snapshot to a transaction, if one is due; the partitions that it is of.
+
+        ``positions`` are the offsets up to which the detector has gone; ``urgent`` transactions
+        are not held up.
+        """
+        partition = self._partition or self._due(positions)
+        if partition is None or (urgent and not self._overdue(partition)):
+            return []
+        if self._partition is None:
+            self._cut(partition, positions[partition])
+        if self._upcoming is None:
+            return []
+        key, value = self._upcoming
+        self._upcoming = next(self._records, None)
+        sink.append(self._settings.topics.state, key, value, partition=partition.partition)
+        return [partition]
+
+    def committed(self) -> list[TopicPartition]:
+        """The transaction is committed; the partitions whose snapshot is complete with it."""
+        if self._partition is None or self._upcoming is not None:
+            return []
+        complete, self._partition = self._partition, None
+        return [complete]
+
+    def forget(self, partition: TopicPartition) -> None:
+        """A partition is another worker's now."""
+        self._kept.pop(partition, None)
+        if partition == self._partition:
+            self._partition = None
+
+    def _due(self, positions: Mapping[TopicPartition, int]) -> TopicPartition | None:
+        """The partition whose snapshot is the oldest, if it is old and something came since."""
+        before = self._clock() - self._settings.daemon.snapshot_seconds
+        waiting = [
+            (kept.begun, partition)
+            for partition, kept in self._kept.items()
+            if kept.begun <= before and positions[partition] > kept.offset
+        ]
+        return min(waiting)[1] if waiting else None
+
+    def _overdue(self, partition: TopicPartition) -> bool:
+        since = self._clock() - self._kept[partition].begun
+        return since > OVERDUE * self._settings.daemon.snapshot_seconds
+
+    def _cut(self, partition: TopicPartition, offset: int) -> None:
+        kept = self._kept[partition]
+        prefix = snapshots.prefix(self._settings.daemon.group, partition)
+        snapshot = self._detector.snapshot(*partition)
+        writing = snapshots.Writing(prefix, snapshot, offset, kept.turn)
+        self._partition, self._records = partition, writing
+        self._upcoming = next(writing, None)
+        kept.begun, kept.offset, kept.turn = self._clock(), offset, writing.next_turn
+
+    def _warm_up(self, partition: TopicPartition, end: int, going_on: Callable[[], None]) -> int:
+        """Go through the last ``warmup_minutes`` of readings before the offset ``end``."""
+        first, _ = self._broker.bounds(partition)
+        start = first
+        for batch in self._broker.read(partition, max(first, end - _MARKERS), end):
+            minutes = self._settings.daemon.warmup_minutes
+            since = int(batch.timestamps[-1]) - round(minutes * 60_000)
+            start = self._broker.offset_at(partition, since)
+        return self._again(partition, start, end, going_on)
+
+    def _again(
+        self, partition: TopicPartition, start: int, end: int, going_on: Callable[[], None]
+    ) -> int:
+        """Go through the input from ``start`` to ``end`` without a word; how many readings."""
+        first, _ = self._broker.bounds(partition)
+        if first > start:
+            log.warning(
+                "readings are missing that the state of a partition needs: retention is too short",
+                extra={"topic": partition.topic, "partition": partition.partition}
+                | {"first_retained": first, "needed": start},
+            )
+        readings = 0
+        for batch in self._broker.read(partition, max(first, start), end):
+            going_on()
+            decoded = self._decoder.decode(batch)
+            self._detector.process([decoded.readings])
+            readings += len(decoded.readings.times)
+        return readings
