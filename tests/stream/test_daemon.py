@@ -10,9 +10,11 @@ import pytest
 
 from tests.stream.worker import HEALTHY, START, Until, Worker, reading
 from vitalwatch.detector import Detector
-from vitalwatch.errors import BrokerError
+from vitalwatch.errors import BrokerError, DeadLetterFlood, Replaced
 from vitalwatch.messages import REJECTIONS
-from vitalwatch.stream.broker import Broker
+from vitalwatch.monitoring.http import Health
+from vitalwatch.stream.broker import Broker, TopicPartition
+from vitalwatch.stream.daemon import CONDITIONS
 from vitalwatch.stream.memory import MemoryBroker
 
 Name = Callable[[str], str]
@@ -234,6 +236,55 @@ class TestInMemory:
 
         worker.daemon(detector=Stopping(worker.model, worker.settings.alarms)).run(stop)
         assert worker.seen() == 48
+
+    def test_an_alert_is_committed_at_once_and_scores_when_it_is_time(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("urgent"), daemon={"max_records": 1, "commit_seconds": 50})
+        worker.publish([("anna", reading("anna", 5 * i)) for i in range(6)])
+        ill = {**HEALTHY, "spo2": 72}
+        worker.publish([("berta", reading("berta", 5 * i, ill)) for i in range(4)])
+        worker.daemon().run(Until(lambda: bool(worker.alerts())))
+        scores = TopicPartition(worker.settings.topics.scores, 0)
+        records = len(worker.records(scores.topic))
+        assert records == 10
+        assert broker.bounds(scores)[1] == records + 1  # one transaction's marker
+
+    def test_too_many_dead_letters_stop_it_before_they_are_committed(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("flood"), daemon={"max_records": 100})
+        worker.publish([("anna", b"HR 80")] * 1200)
+        with pytest.raises(DeadLetterFlood, match=r"not_json 1,\d00"):
+            worker.run(1200)
+        assert 0 < len(worker.records(worker.settings.topics.dead_letters)) < 1000
+
+    def test_a_worker_for_whom_no_partition_is_left_stands_by_and_is_ready(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("standby"))
+        first = worker.daemon("first").steps(threading.Event())
+        next(first)
+        worker.health = Health(CONDITIONS)
+        second = worker.daemon("second").steps(threading.Event())
+        next(second)
+        assert worker.health.ready()[0]
+
+    def test_two_workers_of_one_name_do_not_take_over_from_each_other_for_ever(
+        self, broker: Broker, name: Name
+    ) -> None:
+        worker = Worker(broker, name("twins"), 2, daemon={"instance": "twin"})
+        twins = [worker.daemon("twin").steps(threading.Event()) for _ in range(2)]
+        records = iter(ward(10_000))
+
+        def take_turns() -> None:
+            for _ in range(100):
+                worker.publish([next(records) for _ in range(8)])
+                for twin in twins:
+                    next(twin)
+
+        with pytest.raises(Replaced, match="twin"):
+            take_turns()
 
     def test_a_broker_that_cannot_be_used_at_the_start_ends_it(
         self, broker: Broker, name: Name
