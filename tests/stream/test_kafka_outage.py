@@ -11,7 +11,7 @@ from kafka import errors
 
 from vitalwatch.config import Kafka
 from vitalwatch.errors import BrokerError
-from vitalwatch.stream import kafka, kafka_writers, local_kafka
+from vitalwatch.stream import kafka_source, kafka_writers, local_kafka
 from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import connect
 
@@ -87,7 +87,7 @@ def test_a_member_says_that_its_broker_is_away_instead_of_looking_idle(
 
     assert local_kafka.node().stop(Path(os.environ["VITALWATCH_TEST_KAFKA"]) / "away", 0)
 
-    monkeypatch.setattr(kafka, "AWAY_SECONDS", 0.5)
+    monkeypatch.setattr(kafka_source, "AWAY_SECONDS", 0.5)
     polls = (source.poll(0.2, 100) for _ in range(100))
     with pytest.raises(BrokerError, match=f"{address} has been away"):
         list(polls)

@@ -11,7 +11,8 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 from vitalwatch.errors import BrokerError, Fenced
 from vitalwatch.stream import kafka_writers
 from vitalwatch.stream.broker import Membership, Poll, Source, TopicPartition, TopicSpec
-from vitalwatch.stream.kafka import KafkaBroker, KafkaSource
+from vitalwatch.stream.kafka import KafkaBroker
+from vitalwatch.stream.kafka_source import KafkaSource
 from vitalwatch.stream.kafka_writers import KafkaSink
 
 Name = Callable[[str], str]

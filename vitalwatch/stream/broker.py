@@ -66,6 +66,21 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def below(self, end: int) -> "RecordBatch":
+        """Those with offsets below ``end``, perhaps none."""
+        count = int(np.searchsorted(self.offsets, end))
+        if count == len(self):
+            return self
+        return RecordBatch(
+            self.source,
+            self.offsets[:count],
+            self.timestamps[:count],
+            self.keys[:count],
+            self.values[:count],
+            self.headers[:count],
+            next_offset=end,
+        )
+
 
 class Membership(NamedTuple):
     """Proof of one group generation, taken together with a poll; opaque to the caller."""

@@ -1,29 +1,21 @@
 """Kafka behind the broker protocol, through kafka-python.
 
-Transactions and publishing, with the guards that they need, are in ``kafka_writers``; why a
-broker cannot be used is found out in ``diagnosis``.
+A group's member is in ``kafka_source``, how records are read in ``kafka_batches``; transactions and
+publishing, with the guards that they need, are in ``kafka_writers``; why a broker cannot be used is
+found out in ``diagnosis``.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
+from kafka import KafkaAdminClient, KafkaConsumer, errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import MemberState
 from kafka.structs import TopicPartition as KafkaPartition
 
 from vitalwatch.config import Kafka as KafkaSettings
-from vitalwatch.errors import BrokerError, Replaced
-from vitalwatch.stream.broker import (
-    Membership,
-    Poll,
-    RecordBatch,
-    TopicPartition,
-    TopicSpec,
-)
+from vitalwatch.errors import BrokerError
+from vitalwatch.stream.broker import RecordBatch, TopicPartition, TopicSpec
 from vitalwatch.stream.diagnosis import (
     CREATE_TOPICS,
     explained,
@@ -32,14 +24,13 @@ from vitalwatch.stream.diagnosis import (
     translated,
 )
 from vitalwatch.stream.kafka_records import read_any_header
-from vitalwatch.stream.kafka_writers import CLOSE_SECONDS, KafkaPublisher, KafkaSink, opened
+from vitalwatch.stream.kafka_writers import KafkaPublisher, KafkaSink, opened
+
+if TYPE_CHECKING:  # who only writes need not wait half a second for numba to be imported
+    from vitalwatch.stream.kafka_source import KafkaSource
 
 SLICE_SECONDS: Final = 0.1
-ANSWER_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 5.0
-AWAY_SECONDS: Final = 10.0
-"""So long a member does without its group's coordinator: its session is over then anyway."""
-
 STALL_SECONDS: Final = 90.0
 READ_AT_ONCE: Final = 10_000
 
@@ -56,14 +47,6 @@ _CONSUMER: Final[dict[str, Any]] = {
     # A fetch of many small records at once; a larger one still comes, alone.
     "max_partition_fetch_bytes": 4 * 2**20,
     "metrics_enabled": False,
-}
-_MEMBER: Final[dict[str, Any]] = {
-    # Only what moves is revoked, so the others' state stays where it is.
-    "partition_assignment_strategy": (CooperativeStickyAssignor,),
-    # So long a worker that vanished keeps its partitions from the others.
-    "session_timeout_ms": 10_000,
-    # A heartbeat is also how a member learns of a rebalance.
-    "heartbeat_interval_ms": 500,
 }
 
 
@@ -98,9 +81,13 @@ class KafkaBroker:
         self, topics: Sequence[str], group: str, *, instance: str | None = None
     ) -> "KafkaSource":
         """Join ``group``; start at the committed offset, else at the first retained record."""
+        from vitalwatch.stream import kafka_batches
+        from vitalwatch.stream.kafka_source import MEMBER, KafkaSource
+
         self._require(topics, "READ")
-        member = {**_MEMBER, "group_id": group, "group_instance_id": instance}
+        member = {**MEMBER, "group_id": group, "group_instance_id": instance}
         consumer = opened(KafkaConsumer, {**self._options, **_CONSUMER, **member})
+        kafka_batches.install(consumer)
         return KafkaSource(consumer, topics, group, self._address)
 
     def sink(self, identity: str) -> KafkaSink:
@@ -115,11 +102,14 @@ class KafkaBroker:
         self, source: TopicPartition, start: int, end: int | None = None
     ) -> Iterator[RecordBatch]:
         """Committed records with offsets from ``start`` to below ``end``, without a group."""
+        from vitalwatch.stream import kafka_batches
+
         end = self.bounds(source)[1] if end is None else end
         if start >= end:
             return
         partition = KafkaPartition(*source)
         consumer = opened(KafkaConsumer, {**self._options, **_CONSUMER})
+        kafka_batches.install(consumer)
         try:
             consumer.assign([partition])
             consumer.seek(partition, int(start))
@@ -129,7 +119,7 @@ class KafkaBroker:
                     polled = consumer.poll(SLICE_SECONDS * 1000, READ_AT_ONCE)
                     position = consumer.position(partition, timeout_ms=SLICE_SECONDS * 1000)
                 for records in polled.values():
-                    batch = _batch(source, [record for record in records if record.offset < end])
+                    batch = kafka_batches.record_batch(source, records).below(end)
                     if len(batch):
                         yield batch
                 if position is not None and position > start:
@@ -200,6 +190,10 @@ class KafkaBroker:
             created.append(spec.name)
         return created
 
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """What the library's admin client answers to it; an error becomes BrokerError."""
+        return self._ask(question, self._admin)
+
     def close(self) -> None:
         """Let go of connections."""
         self._admin.close()
@@ -246,188 +240,6 @@ class KafkaBroker:
                 f"The broker does not let this user use topic {', '.join(refused)}: allow "
                 f"{operation} and DESCRIBE on it."
             )
-
-
-class _Losses(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
-    """Keeps what was lost; runs on the library's network thread, so it does nothing else."""
-
-    def __init__(self) -> None:
-        self.lost: set[TopicPartition] = set()
-
-    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        self.lost.update(TopicPartition(*partition) for partition in revoked)
-
-    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
-        self.on_partitions_revoked(lost)
-
-    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        """Nothing: the poll that is under way compares assignments."""
-
-
-class _Joining:
-    """A task of joining the group that is taken for unfinished until its outcome is used.
-
-    Without it the library, asked again after a join came to its end between two polls, drops
-    the outcome and joins anew, which upsets the whole group again, and so on.
-    """
-
-    is_done = False
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-
-class KafkaSource:
-    """The :class:`~vitalwatch.stream.broker.Source` on Kafka."""
-
-    def __init__(self, consumer: Any, topics: Sequence[str], group: str, address: str) -> None:
-        self._consumer = consumer
-        self._group = group
-        self._address = address
-        self._losses = _Losses()
-        self._held: frozenset[TopicPartition] = frozenset()
-        self._membership = Membership(group, None)
-        self._away_since: float | None = None
-        consumer.subscribe(list(topics), listener=self._losses)
-        for topic in topics:  # or the library joins, deals out nothing, and joins again
-            consumer.partitions_for_topic(topic)
-
-    def poll(self, timeout: float, max_records: int) -> Poll:
-        """Wait up to ``timeout`` seconds for records; at most ``max_records`` in all."""
-        end = time.monotonic() + timeout
-        while True:
-            # In slices, because the library goes on waiting for records after a rebalance.
-            left = max(end - time.monotonic(), 0)
-            polled = self._poll(min(left, SLICE_SECONDS), max_records)
-            assigned, revoked = self._rebalanced()
-            if polled or assigned or revoked or left <= SLICE_SECONDS:
-                break
-        batches = []
-        for partition, records in polled.items():
-            batch = _batch(TopicPartition(*partition), records)
-            if batch.source in assigned:
-                self._consumer.seek(partition, int(batch.offsets[0]))  # for what is read next
-            else:
-                batches.append(batch)
-        return Poll(batches, self._membership, assigned, revoked)
-
-    def more(self, timeout: float, max_records: int) -> list[RecordBatch]:
-        """Further records as in :meth:`poll`, for a transaction that goes on.
-
-        The library's poll would take part in a rebalance; only its fetcher is asked here.
-        """
-        end = time.monotonic() + timeout
-        while not self._rebalance_due():
-            left, idle = max(end - time.monotonic(), 0), True
-            with self._errors():
-                fetched, idle = self._consumer._fetcher.fetch_records(
-                    max_records, timeout_ms=min(left, SLICE_SECONDS) * 1000
-                )
-                if fetched:
-                    return [_batch(TopicPartition(*p), records) for p, records in fetched.items()]
-            if left <= SLICE_SECONDS:
-                break
-            if idle:
-                time.sleep(SLICE_SECONDS)
-        return []
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that this member reads now."""
-        return self._held
-
-    def seek(self, source: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from ``offset`` on with what is read next."""
-        self._consumer.seek(KafkaPartition(*source), offset)
-
-    def committed(self, source: TopicPartition) -> int | None:
-        """The group's committed offset: the next to read; None if there is none."""
-        with translated(self._address):
-            offset: int | None = self._consumer.committed(
-                KafkaPartition(*source), timeout_ms=ANSWER_SECONDS * 1000
-            )
-        return offset
-
-    def lag(self) -> dict[TopicPartition, int]:
-        """How far the partitions' ends are ahead of this member; unknown before the first read."""
-        lag = {}
-        for source in self._held:
-            partition = KafkaPartition(*source)
-            end = self._consumer.highwater(partition)
-            if end is not None:
-                with translated(self._address):
-                    position = self._consumer.position(partition, timeout_ms=0)
-                if position is not None:
-                    lag[source] = max(end - position, 0)
-        return lag
-
-    def close(self) -> None:
-        """Leave the group; a named member stays one until its session ends."""
-        self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
-
-    def _poll(self, timeout: float, max_records: int) -> dict[Any, list[Any]]:
-        polled: dict[Any, list[Any]] = {}
-        try:
-            with self._errors():
-                polled = self._consumer.poll(timeout * 1000, max_records)
-        finally:
-            coordinator = self._consumer._coordinator
-            task = coordinator._join_task
-            if task is not None and not isinstance(task, _Joining):
-                coordinator._join_task = _Joining(task)
-        # The library waits for a broker without a word, which looks like a stream at rest.
-        if not coordinator.coordinator_unknown():
-            self._away_since = None
-        elif self._away_since is None:
-            self._away_since = time.monotonic()
-        elif time.monotonic() - self._away_since > AWAY_SECONDS:
-            raise BrokerError(f"The broker at {self._address} has been away for a while.")
-        return polled
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Translate the library's errors; those that pass by themselves are nothing."""
-        try:
-            yield
-        except errors.FencedInstanceIdError as error:
-            raise Replaced("Another worker with this worker's instance name took over.") from error
-        except errors.KafkaError as error:
-            if not error.retriable:
-                raise explained(error, self._address) from error
-
-    def _rebalance_due(self) -> bool:
-        """Whether the library's next poll would take part in a rebalance."""
-        coordinator = self._consumer._coordinator
-        return bool(coordinator.need_rejoin() or not coordinator.stable())
-
-    def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
-        """Partitions that came and went with the last poll; takes the membership with it."""
-        held = frozenset(TopicPartition(*p) for p in self._consumer.assignment())
-        lost = self._held & frozenset(self._losses.lost)
-        self._losses.lost.clear()
-        revoked = (self._held - held) | lost
-        assigned = held - (self._held - revoked)
-        self._held = held
-        # While a rebalance is under way the library may know its generation already and not yet
-        # its outcome: a commit with that would not be fenced for partitions that are lost.
-        metadata = self._consumer.group_metadata()
-        if metadata.state == MemberState.STABLE:
-            self._membership = Membership(self._group, metadata)
-        return assigned, revoked
-
-
-def _batch(source: TopicPartition, records: Sequence[Any]) -> RecordBatch:
-    return RecordBatch.of(
-        source,
-        [record.offset for record in records],
-        [record.timestamp for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-        [record.headers for record in records],
-        next_offset=records[-1].offset + 1 if records else 0,
-    )
 
 
 def _exists(topic: Mapping[str, Any]) -> bool:

@@ -1,0 +1,209 @@
+"""A member of a consumer group on Kafka, through kafka-python."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kafka import ConsumerRebalanceListener, errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import MemberState
+from kafka.structs import TopicPartition as KafkaPartition
+
+from vitalwatch.errors import BrokerError, Replaced
+from vitalwatch.stream import kafka_batches
+from vitalwatch.stream.broker import Membership, Poll, RecordBatch, TopicPartition
+from vitalwatch.stream.diagnosis import explained, translated
+from vitalwatch.stream.kafka_writers import CLOSE_SECONDS
+
+SLICE_SECONDS: Final = 0.1
+ANSWER_SECONDS: Final = 10.0
+AWAY_SECONDS: Final = 10.0
+"""So long a member does without its group's coordinator: its session is over then anyway."""
+
+MEMBER: Final[dict[str, Any]] = {
+    # Only what moves is revoked, so the others' state stays where it is.
+    "partition_assignment_strategy": (CooperativeStickyAssignor,),
+    # So long a worker that vanished keeps its partitions from the others.
+    "session_timeout_ms": 10_000,
+    # A heartbeat is also how a member learns of a rebalance.
+    "heartbeat_interval_ms": 500,
+}
+
+
+class _Losses(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
+    """Keeps what was lost; runs on the library's network thread, so it does nothing else."""
+
+    def __init__(self) -> None:
+        self.lost: set[TopicPartition] = set()
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self.lost.update(TopicPartition(*partition) for partition in revoked)
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self.on_partitions_revoked(lost)
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """Nothing: the poll that is under way compares assignments."""
+
+
+class _Joining:
+    """A task of joining the group that is taken for unfinished until its outcome is used.
+
+    Without it the library, asked again after a join came to its end between two polls, drops
+    the outcome and joins anew, which upsets the whole group again, and so on.
+    """
+
+    is_done = False
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+
+class KafkaSource:
+    """The :class:`~vitalwatch.stream.broker.Source` on Kafka."""
+
+    def __init__(self, consumer: Any, topics: Sequence[str], group: str, address: str) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._address = address
+        self._losses = _Losses()
+        self._held: frozenset[TopicPartition] = frozenset()
+        self._membership = Membership(group, None)
+        self._away_since: float | None = None
+        consumer.subscribe(list(topics), listener=self._losses)
+        for topic in topics:  # or the library joins, deals out nothing, and joins again
+            consumer.partitions_for_topic(topic)
+
+    def poll(self, timeout: float, max_records: int) -> Poll:
+        """Wait up to ``timeout`` seconds for records; at most ``max_records`` in all."""
+        end = time.monotonic() + timeout
+        while True:
+            # In slices, because the library goes on waiting for records after a rebalance.
+            left = max(end - time.monotonic(), 0)
+            polled = self._poll(min(left, SLICE_SECONDS), max_records)
+            assigned, revoked = self._rebalanced()
+            if polled or assigned or revoked or left <= SLICE_SECONDS:
+                break
+        batches = []
+        for batch in _batches(polled):
+            if batch.source in assigned:
+                self.seek(batch.source, int(batch.offsets[0]))  # for what is read next
+            else:
+                batches.append(batch)
+        return Poll(batches, self._membership, assigned, revoked)
+
+    def more(self, timeout: float, max_records: int) -> list[RecordBatch]:
+        """Further records as in :meth:`poll`, for a transaction that goes on.
+
+        The library's poll would take part in a rebalance; only its fetcher is asked here.
+        """
+        end = time.monotonic() + timeout
+        while not self._rebalance_due():
+            left, idle = max(end - time.monotonic(), 0), True
+            with self._errors():
+                fetched, idle = kafka_batches.fetch(
+                    self._consumer, min(left, SLICE_SECONDS), max_records
+                )
+                if fetched:
+                    return _batches(fetched)
+            if left <= SLICE_SECONDS:
+                break
+            if idle:
+                time.sleep(SLICE_SECONDS)
+        return []
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this member reads now."""
+        return self._held
+
+    def seek(self, source: TopicPartition, offset: int) -> None:
+        """Read an assigned partition from ``offset`` on with what is read next."""
+        self._consumer.seek(KafkaPartition(*source), offset)
+
+    def committed(self, source: TopicPartition) -> int | None:
+        """The group's committed offset: the next to read; None if there is none."""
+        with translated(self._address):
+            offset: int | None = self._consumer.committed(
+                KafkaPartition(*source), timeout_ms=ANSWER_SECONDS * 1000
+            )
+        return offset
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """How far the partitions' ends are ahead of this member; unknown before the first read."""
+        lag = {}
+        for source in self._held:
+            partition = KafkaPartition(*source)
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                with translated(self._address):
+                    position = self._consumer.position(partition, timeout_ms=0)
+                if position is not None:
+                    lag[source] = max(end - position, 0)
+        return lag
+
+    def close(self) -> None:
+        """Leave the group; a named member stays one until its session ends."""
+        self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
+
+    def _poll(self, timeout: float, max_records: int) -> dict[Any, list[Any]]:
+        polled: dict[Any, list[Any]] = {}
+        try:
+            with self._errors():
+                polled = self._consumer.poll(timeout * 1000, max_records)
+        finally:
+            coordinator = self._consumer._coordinator
+            task = coordinator._join_task
+            if task is not None and not isinstance(task, _Joining):
+                coordinator._join_task = _Joining(task)
+        # The library waits for a broker without a word, which looks like a stream at rest.
+        if not coordinator.coordinator_unknown():
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = time.monotonic()
+        elif time.monotonic() - self._away_since > AWAY_SECONDS:
+            raise BrokerError(f"The broker at {self._address} has been away for a while.")
+        return polled
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate the library's errors; those that pass by themselves are nothing."""
+        try:
+            yield
+        except errors.FencedInstanceIdError as error:
+            raise Replaced("Another worker with this worker's instance name took over.") from error
+        except errors.KafkaError as error:
+            if not error.retriable:
+                raise explained(error, self._address) from error
+
+    def _rebalance_due(self) -> bool:
+        """Whether the library's next poll would take part in a rebalance."""
+        if not kafka_batches.usable():
+            return True  # no more then without one
+        coordinator = self._consumer._coordinator
+        return bool(coordinator.need_rejoin() or not coordinator.stable())
+
+    def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
+        """Partitions that came and went with the last poll; takes the membership with it."""
+        held = frozenset(TopicPartition(*p) for p in self._consumer.assignment())
+        lost = self._held & frozenset(self._losses.lost)
+        self._losses.lost.clear()
+        revoked = (self._held - held) | lost
+        assigned = held - (self._held - revoked)
+        self._held = held
+        # While a rebalance is under way the library may know its generation already and not yet
+        # its outcome: a commit with that would not be fenced for partitions that are lost.
+        metadata = self._consumer.group_metadata()
+        if metadata.state == MemberState.STABLE:
+            self._membership = Membership(self._group, metadata)
+        return assigned, revoked
+
+
+def _batches(polled: Mapping[Any, Sequence[Any]]) -> list[RecordBatch]:
+    return [
+        kafka_batches.record_batch(TopicPartition(*partition), taken)
+        for partition, taken in polled.items()
+    ]
