@@ -1,9 +1,11 @@
-"""How loops over arrays are compiled."""
+"""How loops over arrays are compiled, and how they reach single bytes."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import ir
+from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -20,3 +22,32 @@ def compiled(function: Kernel) -> Kernel:
     except RuntimeError:  # numba finds no place that it may write to
         kernel = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(Kernel, kernel)
+
+
+# An array that is handed from one compiled function to another is counted as one more reference
+# and one less, each an atomic operation. Where that happens with every few bytes it takes five
+# times as long as the work itself; an address is a number.
+
+
+def _byte_at(context: Any, address: Any) -> Any:  # noqa: ARG001
+    def load(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        return builder.zext(builder.load(pointer), ir.IntType(64))
+
+    return numba.int64(numba.int64), load
+
+
+def _put_byte(context: Any, address: Any, byte: Any) -> Any:  # noqa: ARG001
+    def store(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        builder.store(builder.trunc(arguments[1], ir.IntType(8)), pointer)
+        return context.get_dummy_value()
+
+    return numba.void(numba.int64, numba.int64), store
+
+
+byte_at = cast(Callable[[int], int], intrinsic(_byte_at))
+"""In compiled functions: the byte at an address, 0 to 255. Nothing checks the address."""
+
+put_byte = cast(Callable[[int, int], None], intrinsic(_put_byte))
+"""In compiled functions: change the byte at an address (first) to the lowest 8 bits of a number."""

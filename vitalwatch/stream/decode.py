@@ -13,22 +13,23 @@ What is decided here, so that every input has exactly one outcome:
   device says that the patient is connected and nothing is measured.
 - A value of 0 is passed on as 0: devices show it for "no signal", and saying so is the alarms'
   business.
+
+Plain readings are read in bulk by :mod:`vitalwatch.stream.plain_readings`; all others, and what is
+no reading, are looked at one by one here, with the same outcome.
 """
 
-import itertools
-import math
-import operator
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from vitalwatch.arrays import Bools, Spans
+from vitalwatch.arrays import Bools, Doubles, Floats, Spans
 from vitalwatch.errors import RejectedReading
 from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
 from vitalwatch.readings import Readings
+from vitalwatch.stream import plain_readings
 from vitalwatch.stream.broker import RecordBatch
 from vitalwatch.vitals import COUNT, NAMES
 
@@ -39,19 +40,7 @@ END_OF_TIME: Final = 253_402_300_800_000  # 10000-01-01, the first ms that RFC 3
 
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _KNOWN: Final = frozenset(NAMES)
-_Vitals = msgspec.defstruct(
-    "_Vitals",
-    [(name, float | None, math.nan) for name in NAMES],
-    gc=False,
-    forbid_unknown_fields=True,
-)
-_columns = operator.attrgetter(*NAMES)
-
-
-class _Frame(Reading, frozen=True, gc=False):
-    """A reading with known vitals only: without a dict, it decodes twice as fast."""
-
-    vitals: _Vitals  # type: ignore[valid-type]
+_CODES: Final = np.array([plain_readings.code(name) for name in NAMES], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,73 +80,95 @@ class Decoder:
         self._max_bytes = max_bytes
         self._max_ahead_ms = max_ahead_ms
         self._keyed = keyed
-        self._frames = msgspec.json.Decoder(_Frame)
         self._readings = msgspec.json.Decoder(Reading)
 
     def decode(self, batch: RecordBatch) -> Decoded:
-        """Readings of one batch; a record never changes what becomes of its neighbours."""
-        patients: list[str] = []
-        times: list[int] = []
-        cells: list[float | None] = []  # row after row of COUNT vitals
-        kept: list[int] = []
+        """Readings of one batch; a record never changes what becomes of its neighbours.
+
+        They keep the batch's bytes alive: their patients are stretches of them.
+        """
+        count = len(batch)
+        data = batch.values.data
+        starts, sizes, times = np.empty((3, count), dtype=np.int64)
+        values: Floats = np.empty((count, COUNT), dtype=np.float32)
+        read: Bools = np.empty(count, dtype=np.bool_)
+        plain_readings.read(
+            data,
+            batch.values.starts,
+            batch.values.lengths,
+            self._keyed,
+            batch.keys.data,
+            batch.keys.starts,
+            batch.keys.lengths,
+            batch.timestamps,
+            self._max_bytes,
+            self._max_ahead_ms,
+            MAX_BEHIND_MS,
+            END_OF_TIME,
+            SCHEMA_VERSION,
+            _CODES,
+            starts,
+            sizes,
+            times,
+            values,
+            read,
+        )
         rejected: list[Rejected] = []
         unknown = 0
-        frames, max_bytes, keyed = self._frames.decode, self._max_bytes, self._keyed
-        records = zip(batch.timestamps.tolist(), batch.keys, batch.values, strict=True)
-        for index, (timestamp, key, value) in enumerate(records):
+        names: list[bytes] = []  # of those read one by one: they may stand in the bytes otherwise
+        end = len(data)
+        for index in np.flatnonzero(~read).tolist():
             try:
-                if value is None or len(value) > max_bytes or (keyed and key is None):
-                    raise self._unfit(value)
-                strange = 0
-                row: Iterable[float | None]
-                try:
-                    reading: Reading = frames(value)
-                    row = _columns(reading.vitals)
-                except (ValueError, RecursionError):
-                    reading = self._reading(value)
-                    row = map(reading.vitals.get, NAMES)
-                    strange = len(reading.vitals.keys() - _KNOWN)
-                if reading.v != SCHEMA_VERSION:
-                    raise _foreign_version(reading.v)
-                if keyed and key != reading.patient.encode():
-                    raise RejectedReading("foreign_key", "the key is not the reading's patient")
-                time = reading.time if type(reading.time) is int else epoch_ms(reading.time)
-                if not 0 <= time < END_OF_TIME:
-                    raise RejectedReading("bad_time", "the time is not in 1970 to 9999")
-                if 0 <= timestamp < time - self._max_ahead_ms:  # -1 is Kafka's "no timestamp"
-                    ahead = (time - timestamp) / 1000
-                    raise RejectedReading("bad_time", f"{ahead:.0f} s ahead of the timestamp")
-                if time < timestamp - MAX_BEHIND_MS:
-                    behind = (timestamp - time) / 86_400_000
-                    raise RejectedReading("bad_time", f"{behind:.0f} days behind the timestamp")
-                if strange:
-                    unknown += strange
-                    if strange == len(reading.vitals):
-                        raise RejectedReading("no_vitals", "none of its vitals is known")
+                reading, time = self._look(
+                    int(batch.timestamps[index]), batch.keys[index], batch.values[index]
+                )
+                strange = len(reading.vitals.keys() - _KNOWN)
+                unknown += strange
+                values[index] = _row(reading.vitals, strange)
             except RejectedReading as rejection:
                 rejected.append(Rejected(index, rejection.reason, rejection.detail))
                 continue
-            patients.append(reading.patient)
-            times.append(time)
-            cells.extend(row)
-            kept.append(index)
-        values = np.array(cells, dtype=np.float64).reshape(-1, COUNT)
-        indices = np.array(kept, dtype=np.int64)
-        fits: Bools = np.logical_not((np.abs(values) > _LARGEST).any(axis=1))
-        if not fits.all():
-            detail = "a vital is larger than a float32 can hold"
-            rejected.extend(Rejected(int(index), "invalid", detail) for index in indices[~fits])
-            rejected.sort()
-            patients = list(itertools.compress(patients, fits))
+            names.append(reading.patient.encode())
+            starts[index], sizes[index], times[index] = end, len(names[-1]), time
+            end += len(names[-1])
+            read[index] = True
+        if self._keyed:
+            patients = batch.keys
+        elif names:
+            more = np.frombuffer(b"".join(names), dtype=np.uint8)
+            patients = Spans(np.concatenate((data, more)), starts, sizes)
+        else:
+            patients = Spans(data, starts, sizes)
+        kept = read if rejected else slice(None)
         readings = Readings(
             batch.source.topic,
             batch.source.partition,
-            Spans.of(patients),
-            np.array(times, dtype=np.int64)[fits],
-            values[fits].astype(np.float32),
-            batch.offsets[indices[fits]],
+            patients.at(kept),
+            times[kept],
+            values[kept],
+            batch.offsets[kept],
         )
         return Decoded(readings, rejected, unknown)
+
+    def _look(self, timestamp: int, key: bytes | None, value: bytes | None) -> tuple[Reading, int]:
+        """One record by itself: its reading and the time in ms; raises RejectedReading."""
+        if value is None or len(value) > self._max_bytes or (self._keyed and key is None):
+            raise self._unfit(value)
+        reading = self._reading(value)
+        if reading.v != SCHEMA_VERSION:
+            raise _foreign_version(reading.v)
+        if self._keyed and key != reading.patient.encode():
+            raise RejectedReading("foreign_key", "the key is not the reading's patient")
+        time = epoch_ms(reading.time)
+        if not 0 <= time < END_OF_TIME:
+            raise RejectedReading("bad_time", "the time is not in 1970 to 9999")
+        if 0 <= timestamp < time - self._max_ahead_ms:  # -1 is Kafka's "no timestamp"
+            ahead = (time - timestamp) / 1000
+            raise RejectedReading("bad_time", f"{ahead:.0f} s ahead of the timestamp")
+        if time < timestamp - MAX_BEHIND_MS:
+            behind = (timestamp - time) / 86_400_000
+            raise RejectedReading("bad_time", f"{behind:.0f} days behind the timestamp")
+        return reading, time
 
     def _unfit(self, value: bytes | None) -> RejectedReading:
         if value is None:
@@ -167,13 +178,22 @@ class Decoder:
         return RejectedReading("no_key", "the key must be the patient")
 
     def _reading(self, value: bytes) -> Reading:
-        """The slow way: for vitals that are not known, and to say what is wrong."""
         try:
             return self._readings.decode(value)
         except RecursionError:
             raise RejectedReading("invalid", "nested too deeply") from None
         except ValueError as error:
             raise _diagnose(value, error) from None
+
+
+def _row(vitals: Mapping[str, float | None], strange: int) -> Doubles:
+    """A reading's row of values, ``strange`` of its vitals being unknown; or RejectedReading."""
+    if strange and strange == len(vitals):
+        raise RejectedReading("no_vitals", "none of its vitals is known")
+    row = np.array([vitals.get(name) for name in NAMES], dtype=np.float64)
+    if (np.abs(row) > _LARGEST).any():
+        raise RejectedReading("invalid", "a vital is larger than a float32 can hold")
+    return row
 
 
 def _foreign_version(version: int) -> RejectedReading:
