@@ -286,16 +286,20 @@ SECTIONS: Final = {field.name: field.type for field in msgspec.structs.fields(Se
 
 
 def add_flags(parser: argparse.ArgumentParser, *sections: str) -> None:
-    """Give a command ``--config`` and the flags of the sections that it uses."""
+    """Give a command ``--config`` and the flags of the sections that it uses.
+
+    ``section.name`` stands for one flag of a section.
+    """
     config = parser.add_argument_group("configuration")
     config.add_argument(
         "--config", metavar="FILE", help="TOML file of settings [env: VITALWATCH_CONFIG]"
     )
-    for section in sections:
+    for wanted in sections:
+        section = wanted.partition(".")[0]
         title = SECTIONS[section].__doc__
         group = parser.add_argument_group(f"[{section}]", title)
         for setting in SETTINGS:
-            if setting.section != section or setting.secret:
+            if wanted not in (setting.section, setting.key) or setting.secret:
                 continue
             default = setting.default if setting.default != "" else "empty"
             choices = get_args(get_args(setting.type)[0])

@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "train",
     "evaluate",
     "topics",
+    "audit",
     "schema",
     "config",
     "version",

@@ -57,7 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=run)
 
 
-def since(text: str, now: int) -> int:
+def since(text: str, now: int, flag: str = "--since") -> int:
     """The time in ms that ``--since`` means, ``now`` being now. Raises UsageError."""
     duration = re.fullmatch(r"(\d+)([smhd])", text)
     if duration:
@@ -66,7 +66,7 @@ def since(text: str, now: int) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            f"--since {text!r} is neither a duration such as 30m, 2h or 1d nor an ISO 8601 time."
+            f"{flag} {text!r} is neither a duration such as 30m, 2h or 1d nor an ISO 8601 time."
         ) from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 

@@ -1,0 +1,137 @@
+"""A ward whose readings were scored, and topics whose records are then tampered with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import msgspec
+
+from tests.stream.worker import HEALTHY, Worker, reading
+from vitalwatch.audit.logs import Topic
+from vitalwatch.audit.ranges import Limits, spans
+from vitalwatch.audit.report import Report
+from vitalwatch.audit.rerun import Committed, audit
+from vitalwatch.detector import Detector
+from vitalwatch.messages import ScoreBlock
+from vitalwatch.model.checkpoint import Model
+from vitalwatch.stream.broker import Broker, Headers, RecordBatch, TopicPartition, TopicSpec
+from vitalwatch.stream.memory import MemoryBroker
+
+
+class Kept(NamedTuple):
+    """A record as it stands on a topic."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int
+
+
+Change = Callable[[list[Kept]], list[Kept]]
+
+
+def ward(seconds: int, patients: int = 6) -> list[tuple[str | None, bytes | None]]:
+    """Patients of whom one after the other desaturates, and some records that are no readings."""
+    records: list[tuple[str | None, bytes | None]] = []
+    for second in range(0, seconds, 5):
+        for patient in range(patients):
+            who = f"patient-{patient}"
+            low = (second // 60) % patients == patient
+            vitals = HEALTHY | {"hr": 70 + 5 * patient + second % 7, "spo2": 74 if low else 97}
+            records.append((who, reading(who, second, vitals)))
+        if second % 30 == 0:
+            records.append((f"patient-{second % patients}", b"no reading"))
+            records.append((None, reading("patient-0", second)))
+            records.append(("patient-1", reading("patient-1", second - 10)))
+    return records
+
+
+def scored(
+    broker: Broker,
+    prefix: str,
+    records: list[tuple[str | None, bytes | None]],
+    partitions: int = 3,
+    **options: dict[str, object],
+) -> Worker:
+    """A worker that has gone through these records, in three goes."""
+    worker = Worker(broker, prefix, partitions, **options)
+    third = len(records) // 3
+    for part in (records[:third], records[third : 2 * third], records[2 * third :]):
+        worker.publish(part)
+        worker.run(len(part))
+    return worker
+
+
+def audited(
+    worker: Worker,
+    limits: Limits | None = None,
+    model: Model | None = None,
+    committed: dict[TopicPartition, int] | None = None,
+    **alarms: float,
+) -> Report:
+    """The audit of all that a worker has done, perhaps with another model or other alarms."""
+    settings, broker = worker.settings, worker.broker
+    topics = settings.topics
+    settings = msgspec.structs.replace(
+        settings, alarms=msgspec.structs.replace(settings.alarms, **alarms)
+    )
+    model = model or worker.model
+    scattered = settings.scores.emit == "reading"
+    outputs = Committed(
+        None if settings.scores.emit == "none" else Topic(broker, topics.scores, scattered),
+        Topic(broker, topics.alerts),
+        Topic(broker, topics.dead_letters),
+    )
+    wanted = spans(broker, topics.readings, limits or Limits(), committed or {})
+    detector = Detector(model, settings.alarms)
+    return audit(
+        wanted, broker, outputs, detector, settings, model.fingerprint, lambda *_: lambda _: None
+    )
+
+
+def kept(broker: Broker, topic: str) -> list[Kept]:
+    """All records of a topic."""
+    found = []
+    for partition in range(broker.topics([topic])[topic].partitions):
+        for batch in broker.read(TopicPartition(topic, partition), 0):
+            found += list(_records(batch))
+    return found
+
+
+def _records(batch: RecordBatch) -> Iterator[Kept]:
+    for time, key, value, headers in zip(
+        batch.timestamps.tolist(), batch.keys, batch.values, batch.headers, strict=True
+    ):
+        yield Kept(batch.source.partition, key, value, headers, time)
+
+
+def rewritten(broker: MemoryBroker, topic: str, change: Change) -> None:
+    """Put other records in place of a topic's."""
+    records = change(kept(broker, topic))
+    spec = broker.topics([topic])[topic]
+    del broker._topics[topic]
+    write(broker, spec, records)
+
+
+def write(broker: Broker, spec: TopicSpec, records: list[Kept]) -> None:
+    """Make a topic of these records."""
+    broker.create([spec])
+    with closing(broker.sink("forger")) as sink:
+        sink.begin()
+        for record in records:
+            sink.append(
+                spec.name,
+                record.key,
+                record.value,
+                partition=record.partition,
+                timestamp=record.timestamp,
+                headers=record.headers,
+            )
+        sink.commit({}, None)
+
+
+def with_block(record: Kept, change: Callable[[ScoreBlock], ScoreBlock]) -> Kept:
+    """A record of scores with another block."""
+    block = change(msgspec.json.decode(record.value or b"", type=ScoreBlock))
+    return record._replace(value=msgspec.json.encode(block))
