@@ -1,0 +1,101 @@
+"""From a reading's publication to those who read only what is committed."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tests.benchmarks import throughput
+from tests.benchmarks.context import Context, command
+from tests.benchmarks.figures import Figure, Target
+from vitalwatch.config import Topics
+
+SLOW = 1000
+"""Readings a second of a thousand patients."""
+
+SHARE = 0.7
+_ALARM_SECONDS = 16.0  # before which nobody can be alerted on
+_PATIENTS_AT_MOST = 100_000
+
+
+def measure(context: Context) -> list[Figure]:
+    """Latency at a ward's rate, and near the limit."""
+    if context.maximum is None:
+        small = context.size.patients[0]
+        context.say("the daemon's maximum, of which 70 % is taken")
+        context.maximum = throughput.daemon(context, context.topic(small, context.size.readings))
+    fast = SHARE * context.maximum
+    patients = int(min(_PATIENTS_AT_MOST, max(fast, 1000)))
+    return [
+        *_at(context, f"{SLOW:,} readings/s", SLOW, SLOW, Target("≤", 50)),
+        *_at(context, "70 % of maximum", fast, patients, Target("≤", 500)),
+    ]
+
+
+def _at(context: Context, title: str, rate: float, patients: int, target: Target) -> list[Figure]:
+    context.say(f"latency at {rate:,.0f} readings/s of {patients:,} patients")
+    cluster, size = context.cluster, context.size
+    prefix = context.name("latency")
+    topics = cluster.make_topics(prefix)
+    with context.undisturbed(), context.worker(prefix, prefix) as worker:
+        worker.wait_until_ready()
+        watchers = [
+            _Watcher(context, "alerts", topics, size.latency_seconds),
+            # All of the scores are more than a consumer in Python can take in beside the rest.
+            _Watcher(context, "scores", topics, size.latency_seconds, 8 if rate <= SLOW else 2),
+        ]
+        used = worker.cpu_seconds()
+        published = context.program(
+            "publisher",
+            cluster.address,
+            topics.readings,
+            rate,
+            patients,
+            size.latency_seconds,
+            "--crossing",
+            min(patients, 1000),
+        )
+        share = (worker.cpu_seconds() - used) / size.latency_seconds
+        left = sum(cluster.ends(topics.readings).values()) - sum(
+            cluster.committed(prefix, topics.readings).values()
+        )
+        alerts, scores = (watcher.ages() for watcher in watchers)
+    context.say(
+        f"  {len(alerts):,} alerts, {len(scores):,} scores seen; the daemon used {share:.0%} of a "
+        f"core; {left:,} readings behind at the end; {published['late']:,} published late"
+    )
+    return [
+        *_percentiles(f"publish to committed alert, {title}", alerts, target),
+        *_percentiles(f"publish to committed score, {title}", scores),
+    ]
+
+
+def _percentiles(name: str, ages: Sequence[float], target: Target | None = None) -> list[Figure]:
+    p50, p99 = np.percentile(ages, [50, 99]) * 1000 if len(ages) else (np.nan, np.nan)
+    return [Figure(f"p50 {name}", [p50], "ms"), Figure(f"p99 {name}", [p99], "ms", target)]
+
+
+class _Watcher:
+    """A process that reads an output until some seconds after the readings have ended."""
+
+    def __init__(
+        self, context: Context, kind: str, topics: Topics, seconds: float, partitions: int = 8
+    ) -> None:
+        self._file = context.folder / f"{context.name(kind)}.npy"
+        topic = {"alerts": topics.alerts, "scores": topics.scores}[kind]
+        where = (context.cluster.address, topic, self._file)
+        asked = command("watcher", kind, *where, seconds + 8, "--partitions", partitions)
+        self._process = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"the watcher of {kind} does not start")
+
+    def ages(self) -> Sequence[float]:
+        """Seconds from publication to here, of what was published after the first seconds."""
+        self._process.communicate()
+        moments, ages = np.load(Path(self._file))
+        if not len(moments):
+            return []
+        kept: Sequence[float] = ages[moments > moments.min() + _ALARM_SECONDS / 2]
+        return kept

@@ -1,0 +1,173 @@
+"""The benchmarks' parts on a small scale, so that they work when they are wanted.
+
+Nothing here looks at how fast anything is.
+"""
+
+import importlib.util
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from tests.benchmarks import profile, throughput
+from tests.benchmarks.cluster import Cluster, Progress
+from tests.benchmarks.context import TRIAL, Context
+from tests.benchmarks.figures import Figure, Target, ratio, short, table
+from tests.benchmarks.load import ward, wire
+from tests.benchmarks.plain_model import PlainModel, State
+from tests.benchmarks.publisher import crossing, publish
+from vitalwatch import vitals
+from vitalwatch.messages import Reading
+from vitalwatch.model import checkpoint, head
+from vitalwatch.scoring import features
+
+PATIENTS = 50
+
+
+@pytest.fixture
+def context(kafka_address: str, tmp_path: Path) -> Iterator[Context]:
+    """An invocation on the node that all tests share; nothing is pinned."""
+    with ExitStack() as stack:
+        context = Context(TRIAL, tmp_path, [], stack)
+        context.cluster = stack.enter_context(closing(Cluster(kafka_address, 0)))
+        yield context
+
+
+def test_a_figure_says_its_median_spread_and_whether_its_target_is_met() -> None:
+    runs = Figure("throughput", [90.0, 120.0, 100.0], "readings/s", Target("≥", 95, 200))
+    assert runs.row() == (
+        "throughput",
+        "100 readings/s",
+        "90.0 to 120",
+        "≥ 95.0 readings/s, aim 200",
+        "yes",
+    )
+    assert Figure("latency", [80.0], "ms", Target("≤", 50)).row()[-1] == "NO"
+    assert Figure("latency", [math.nan], "ms", Target("≤", 50)).row()[-1] == "not measured"
+    lines = table([runs.row()]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_ratio_is_taken_run_by_run() -> None:
+    above, below = Figure("a", [10.0, 30.0]), Figure("b", [5.0, 10.0])
+    assert ratio("a / b", above, below).values == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01234, "0.0123"), (1.5, "1.50"), (1234567.0, "1,234,567"), (0, "0")]
+)
+def test_numbers_are_shown_with_three_digits(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_a_rate_counts_from_the_first_commit_or_from_where_it_is_told() -> None:
+    progress = Progress([(0.0, {}), (1.0, {0: 10}), (2.0, {0: 60, 1: 50}), (3.0, {0: 110, 1: 100})])
+    assert progress.first() == 1.0
+    assert progress.rate() == 100
+    assert progress.rate({0: 20, 1: 20}) == 100
+    assert math.isnan(progress.rate({0: 110}))
+
+
+def test_readings_are_as_devices_send_them() -> None:
+    sent = list(wire(ward(PATIENTS), 3 * PATIENTS))
+    decoded = [msgspec.json.decode(each.value(), type=Reading) for each in sent]
+    assert [each.key for each in sent] == [each.patient.encode() for each in decoded]
+    assert [each.time for each in decoded] == sorted(each.time for each in sent)
+    assert len({each.key for each in sent}) == PATIENTS
+    assert all(set(each.vitals) <= set(vitals.NAMES) for each in decoded)
+    assert 140 < np.mean([len(each.value()) for each in sent]) < 200
+
+
+def test_a_crossing_reading_is_the_same_but_for_its_heart_rate() -> None:
+    each = next(wire(ward(1)))
+    before = msgspec.json.decode(each.value(), type=Reading)
+    after = msgspec.json.decode(crossing(each).value(), type=Reading)
+    limit = vitals.VITALS[vitals.INDEX["hr"]].critical[1]
+    assert limit is not None
+    assert (after.vitals.pop("hr") or 0) > limit
+    before.vitals.pop("hr")
+    assert after == before
+
+
+def test_the_publisher_keeps_its_rate_and_the_patients_order() -> None:
+    sent: list[tuple[bytes, int]] = []
+    late = publish(lambda key, value, time: sent.append((key, time)), 2000, PATIENTS, 0.3, PATIENTS)
+    assert late == 0
+    assert 0 < len(sent) <= 600
+    for patient in {key for key, _ in sent}:
+        times = [time for key, time in sent if key == patient]
+        assert times == sorted(set(times))
+
+
+def test_the_plain_model_is_the_shipped_network() -> None:
+    model, network = PlainModel(), checkpoint.load().network
+    state = model.blank()
+    for each in islice(wire(ward(1)), 5):
+        reading = msgspec.json.decode(each.value(), type=Reading)
+        measured = {name: value for name, value in reading.vitals.items() if value is not None}
+        before, (state, surprise) = state, model.step(state, each.time, measured)
+        row = np.array([[measured.get(name, np.nan) for name in vitals.NAMES]], dtype=np.float32)
+        value = torch.from_numpy(features.standardise(row))
+        inputs = before.inputs(*before.aged(each.time))
+        memory = (before.hidden[None], before.cell[None])
+        output, (hidden, cell) = network(inputs[None], memory)
+        nats = head.surprise(value, output.location[0], output.scale[0], network.step)
+        assert surprise == pytest.approx(float(nats.nansum()), rel=1e-4)
+        assert torch.allclose(hidden[0], state.hidden, atol=1e-5)
+        assert torch.allclose(cell[0], state.cell, atol=1e-5)
+
+
+def test_a_patients_state_survives_a_store() -> None:
+    model = PlainModel()
+    state, _ = model.step(model.blank(), 1000, {"hr": 80, "temp": 36.6})
+    again = State.unpack(state.pack(), model.hidden)
+    assert torch.equal(again.hidden, state.hidden)
+    assert torch.equal(again.cell, state.cell)
+    assert again[2:] == state[2:]
+
+
+def test_stacks_are_told_apart_by_the_innermost_room() -> None:
+    raw = """\
+run (/x/vitalwatch/stream/daemon.py:1);decode (/x/vitalwatch/stream/decode.py:9) 6
+run (/x/vitalwatch/stream/daemon.py:1);step (/x/vitalwatch/scoring/scorer.py:9) 2
+run (/x/vitalwatch/stream/daemon.py:1);step (/x/vitalwatch/scoring/s.py:9);mm (/x/torch/a.py:1) 1
+run (/x/vitalwatch/stream/daemon.py:1) 1
+"""
+    shares = {stage: share for stage, share in profile.stages(raw).items() if share}
+    assert shares == {"decode": 0.6, "evidence": 0.2, "network": 0.1, profile.OTHER: 0.1}
+
+
+def test_the_daemon_and_what_it_is_compared_with_read_a_whole_topic(context: Context) -> None:
+    readings = context.size.readings
+    prefix = context.topic(PATIENTS, readings)
+    topic = context.cluster.make_topics(prefix).readings
+    assert sum(context.cluster.ends(topic).values()) == readings
+    counted = context.subject("poll", topic, context.name("poll"), readings)
+    assert 0 < counted["readings"] <= readings
+    scored = context.subject("loop", topic, context.name("loop"), 100, "--alerts", "none")
+    assert scored["readings"] == 100
+    assert throughput.daemon(context, prefix, check=True) > 0
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")
+def test_quixstreams_works_on_the_same_topic(context: Context) -> None:
+    prefix = context.topic(PATIENTS, context.size.readings)
+    topics = context.cluster.make_topics(prefix)
+    how = ("--alerts", topics.alerts, "--guarantee", "exactly-once", "--folder", context.folder)
+    scored = context.subject("quix", topics.readings, context.name("quix"), 100, *how)
+    assert scored["readings"] == 100
+
+
+def test_the_command_prints_a_table() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks", "--trial", "--only", "network"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "LSTM step / matrix product" in done.stdout
+    assert "state a patient" in done.stdout
