@@ -356,7 +356,7 @@ def test_under_another_model_alarms_and_baselines_go_on_and_the_network_begins_a
     new.process([cut(log(0), 0, at), readings(["stranger"], [0], 1, hr=[80])])
     new.overlay("vitals.readings", 0, taken)
     own, made = again.snapshot("vitals.readings", 0), new.snapshot("vitals.readings", 0)
-    assert (made.model, made.stream) == ("another", taken.stream)
+    assert (made.model, made.clock) == ("another", taken.clock)
     assert new.in_alarm == old.in_alarm
     for name in new._state._fields:
         kept = own if name in ("hidden", "cell", "held", "cause") else taken

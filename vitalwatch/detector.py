@@ -5,9 +5,10 @@ score`` feeds it files, evaluation feeds it simulated patients; all get the same
 same log, however the log is cut into batches.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -15,62 +16,66 @@ import torch
 from vitalwatch import config, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
 from vitalwatch.alarms.technical import Assessment
-from vitalwatch.arrays import Bools, Floats, Ints, Spans
+from vitalwatch.arrays import Floats, Ints, Spans
+from vitalwatch.clock import Clock, advance
+from vitalwatch.compiled import compiled
+from vitalwatch.departures import Departures
 from vitalwatch.messages import Alert, Origin
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Detection, Readings
+from vitalwatch.register import Register
+from vitalwatch.rounds import Plan, Planner
 from vitalwatch.scoring.evidence import Calibration
-from vitalwatch.scoring.rounds import rounds
-from vitalwatch.scoring.scorer import Answers, Scorer, Scores
+from vitalwatch.scoring.scorer import Scorer, Scores
 from vitalwatch.snapshot import Snapshot
 from vitalwatch.state import NEVER, Table
 
+_Array = TypeVar("_Array", Ints, Floats)
 
-class _Source(NamedTuple):
-    """One partition: its number in here, its name, and its patients' rows."""
+_OF_THE_NETWORK: Final = ("hidden", "cell", "held", "cause")
+"""State that another model cannot use: all else is of the patient."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """One partition: its number in here, its name, its time, and who of it is to be discharged."""
 
     number: int
     topic: str
     partition: int
-    rows: dict[str, int]
-
-
-class _Patient(NamedTuple):
-    """Whose row it is."""
-
-    name: str
-    source: _Source
+    clock: Clock
+    departures: Departures
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """All readings of one call, (n,) each; ``spans`` says where a partition's lie, by its number.
+    """All readings of one call, n, of which m count; where a partition's lie, by its number.
 
-    ``stream`` is the partition's stream time at each reading: the largest time so far. ``late``
-    is filled in round by round.
+    ``offsets`` and ``stream`` (n,) are in log order; the rest is in order of rounds: ``rows``,
+    ``times`` and ``numbers`` (m,), the latter of the partitions; ``values`` (m, V); ``reached``
+    (m,) the stream's time or, if it is not there yet, the patient's own: that counts for himself.
     """
 
+    spans: dict[int, slice]
+    offsets: Ints
+    stream: Ints
+    plan: Plan
     rows: Ints
     times: Ints
     values: Floats
-    offsets: Ints
-    number: Ints
-    stream: Ints
-    late: Bools
-    spans: dict[int, slice]
+    reached: Ints
+    numbers: Ints
 
-    def place(self, source: int, row: int, time: int, before: int | None) -> int:
-        """Which reading brought the partition's stream to ``time`` for a patient without one.
+    def place(self, number: int, time: int, after: int, before: int | None = None) -> int:
+        """Which reading brought a partition's stream to ``time``, for a patient.
 
-        That is the first with such a stream time, but none before the patient's own last (which
-        lies ``before`` the given place and is not late): a pure function of the log, however it
-        is cut.
+        That is the first with such a stream time, but not before the patient's own last one
+        (``after``), nor after the one ``before`` which something happened: a pure function of the
+        log, however it is cut.
         """
-        span = self.spans[source]
+        span = self.spans[number]
         first = int(span.start + np.searchsorted(self.stream[span], time))
-        earlier = slice(span.start, before if before is not None else span.stop)
-        own = np.flatnonzero((self.rows[earlier] == row) & ~self.late[earlier])
-        return max(first, int(span.start + own[-1])) if len(own) else first
+        return max(first if before is None else min(first, before), after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,23 @@ class _Round:
     scores: Scores
 
 
-def _rows(source: _Source) -> Ints:
-    return np.fromiter(source.rows.values(), np.int64, len(source.rows))
+class _Output:
+    """What is said of n readings, in log order; alerts with their places, by partition number."""
 
+    def __init__(self, count: int, sources: Sequence[_Source]) -> None:
+        self.rarity = np.full(count, np.nan, dtype=np.float32)
+        self.by_vital = np.full((4, count, vitals.COUNT), np.nan, dtype=np.float32)
+        self.alerts: dict[int, list[tuple[int, Alert]]] = {each.number: [] for each in sources}
 
-_Dated = tuple[int, Alert]  # the place in the batch that brought it
-
-_OF_THE_NETWORK: Final = ("hidden", "cell", "held", "cause")
-"""State that another model cannot use: all else is of the patient."""
+    def detection(self, source: _Source, joined: _Batch) -> Detection:
+        """The part that is of one partition."""
+        span = joined.spans[source.number]
+        alerts = self.alerts[source.number]
+        alerts.sort(key=lambda dated: (dated[0], dated[1].time, dated[1].patient))
+        surprise, expected, low, high = self.by_vital[:, span]
+        late, rarity = joined.plan.late[span], self.rarity[span]
+        told = [alert for _, alert in alerts]
+        return Detection(late, rarity, surprise, expected, low, high, told)
 
 
 class Detector:
@@ -106,16 +120,16 @@ class Detector:
         self._calibration = Calibration.of(model.calibration)
         self._alarms = Alarms(self._state, settings, model.fingerprint)
         self._gone_ms = round(settings.discharge_hours * 3_600_000)
+        self._planner = Planner(self._gone_ms)
+        self._register = Register()
         self._sources: dict[tuple[str, int], _Source] = {}
+        self._by_number: dict[int, _Source] = {}
         self._opened = 0
-        self._streams: dict[int, int] = {}  # by partition: the largest time seen
-        self._earliest: dict[int, int] = {}  # by partition: nobody is discharged before
-        self._patients: dict[int, _Patient] = {}  # by row
 
     @property
     def patients(self) -> int:
         """Patients whose state is held."""
-        return len(self._patients)
+        return self._register.count
 
     @property
     def in_alarm(self) -> int:
@@ -131,19 +145,21 @@ class Detector:
         """Forget a partition and its patients: it is another worker's now."""
         source = self._sources.pop((topic, partition), None)
         if source is not None:
-            self._forget(_rows(source))
-            self._streams.pop(source.number, None)
-            self._earliest.pop(source.number, None)
+            del self._by_number[source.number]
+            rows = self._register.close(source.number)
+            self._alarms.forget(rows)
+            self._state.free(rows)
 
     def snapshot(self, topic: str, partition: int) -> Snapshot:
         """The state of a partition as it is now, between two batches."""
         source = self._source(topic, partition)
+        rows = self._register.of(source.number)
         return Snapshot(
             self._model,
             self._state.layout,
-            self._streams.get(source.number, NEVER),
-            Spans.of(source.rows),
-            self._state.copy(_rows(source)),
+            source.clock,
+            self._register.names(rows),
+            self._state.copy(rows),
         )
 
     def restore(self, topic: str, partition: int, snapshot: Snapshot) -> None:
@@ -164,18 +180,15 @@ class Detector:
         snapshot who is unknown here begins with a blank network state; one who is known here
         alone is forgotten. Raises ValueError for a snapshot of another layout.
         """
-        held = self._source(topic, partition).rows
-        known = [(name, held[name]) for name in snapshot.patients.texts() if name in held]
-        own = {name: self._state[name][[row for _, row in known]] for name in _OF_THE_NETWORK}
-        blank = self._state.take()
-        empty = {name: self._state[name][blank].copy() for name in _OF_THE_NETWORK}
-        self._state.free(np.array([blank]))
-        self._put(topic, partition, snapshot)
-        source = self._source(topic, partition)
-        rows, again = _rows(source), [source.rows[name] for name, _ in known]
-        for name in _OF_THE_NETWORK:
-            self._state[name][rows] = empty[name]
-            self._state[name][again] = own[name]
+        self._check(snapshot)
+        held = self._register.rows(self._source(topic, partition).number, snapshot.patients)
+        unknown = self._state.take()
+        held[held < 0] = unknown
+        own = {name: self._state[name][held] for name in _OF_THE_NETWORK}
+        self._state.free(np.array([unknown]))
+        rows = self._put(topic, partition, snapshot)
+        for name, content in own.items():
+            self._state[name][rows] = content
 
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions (at most one entry a partition)."""
@@ -185,149 +198,146 @@ class Detector:
             torch.set_num_threads(1)
         sources = [self._source(readings.topic, readings.partition) for readings in batch]
         joined = self._join(batch, sources)
-        count = len(joined.rows)
-        rarity = np.full(count, np.nan, dtype=np.float32)
-        by_vital = np.full((4, count, vitals.COUNT), np.nan, dtype=np.float32)
-        alerts: list[_Dated] = []
-        for turn in rounds(joined.rows):
-            self._discharge_who_returns(joined, turn, alerts)
-            # Late is what is not after the patient's last reading, whatever came between.
-            fresh = joined.times[turn] > self._state["times"][joined.rows[turn]]
-            joined.late[turn[~fresh]] = True
-            places = turn[fresh]
-            if not len(places):
-                continue
-            answers, rarity[places] = self._round(joined, places, alerts)
-            by_vital[0, places] = answers.surprise
-            seen = ~np.isnan(answers.surprise)
-            predicted = np.stack((answers.expected, answers.low, answers.high))
-            by_vital[1:, places] = np.where(seen, predicted, np.nan)
+        output = _Output(len(joined.offsets), sources)
+        returned = bool(joined.plan.back.any())
+        for begin, end in itertools.pairwise(joined.plan.edges):
+            span = slice(begin, end)
+            if returned:
+                self._discharge_who_returns(joined, span, output)
+            self._round(joined, span, output)
         for source in sources:
-            self._end_of_batch(joined, source, alerts)
-        alerts.sort(key=lambda dated: (dated[0], dated[1].time, dated[1].patient))
-        detections = []
-        for source in sources:
-            span = joined.spans[source.number]
-            own = [alert for place, alert in alerts if span.start <= place < span.stop]
-            surprise, expected, low, high = by_vital[:, span]
-            detections.append(
-                Detection(joined.late[span], rarity[span], surprise, expected, low, high, own)
-            )
-        return detections
+            self._end_of_batch(joined, source, output)
+        return [output.detection(source, joined) for source in sources]
 
-    def _put(self, topic: str, partition: int, snapshot: Snapshot) -> None:
+    def _check(self, snapshot: Snapshot) -> None:
         if snapshot.layout != self._state.layout:
             raise ValueError(f"rows of layout {snapshot.layout}, not of {self._state.layout}")
+
+    def _put(self, topic: str, partition: int, snapshot: Snapshot) -> Ints:
+        """Replace a partition's state; the rows (n,) of the snapshot's patients."""
+        self._check(snapshot)
         self.drop(topic, partition)
         source = self._source(topic, partition)
-        for name in snapshot.patients.texts():
-            source.rows[name] = self._admit(_Patient(name, source))
-        rows = _rows(source)
+        rows = self._enter(source, snapshot.patients)
         self._state.put(rows, snapshot.rows)
         self._alarms.adopt(rows, source.number)
-        self._streams[source.number] = snapshot.stream
-        self._earliest[source.number] = NEVER
+        source.clock = snapshot.clock
+        source.departures.expect(rows, self._state["times"][rows])
+        return rows
 
     def _source(self, topic: str, partition: int) -> _Source:
         key = (topic, partition)
         if key not in self._sources:
-            self._sources[key] = _Source(self._opened, *key, {})
+            source = _Source(self._opened, *key, Clock(), Departures(self._gone_ms))
+            self._sources[key] = self._by_number[self._opened] = source
             self._opened += 1
         return self._sources[key]
 
+    def _enter(self, source: _Source, patients: Spans) -> Ints:
+        """Blank rows for new patients (n)."""
+        rows = np.array([self._state.take() for _ in range(len(patients))], dtype=np.int64)
+        self._register.enter(source.number, patients, rows)
+        return rows
+
     def _join(self, batch: Sequence[Readings], sources: Sequence[_Source]) -> _Batch:
-        rows: list[int] = []
-        spans, streams, numbers = {}, [], []
+        spans, streams, rows = {}, [], []
+        begin = 0
         for readings, source in zip(batch, sources, strict=True):
-            begin = len(rows)
-            held = source.rows
-            for name in readings.patients.texts():
-                row = held.get(name)
-                if row is None:
-                    row = held[name] = self._admit(_Patient(name, source))
-                rows.append(row)
-            spans[source.number] = slice(begin, len(rows))
-            reached = self._streams.get(source.number, NEVER)
-            stream = np.maximum(np.maximum.accumulate(readings.times), reached)
-            if len(stream):
-                self._streams[source.number] = int(stream[-1])
-                # A clock that lags far behind the stream brings a deadline before all others.
-                deadline = int(readings.times.min()) + self._gone_ms
-                earliest = self._earliest.get(source.number, deadline)
-                self._earliest[source.number] = min(earliest, deadline)
+            source.clock, stream = advance(source.clock, readings.times, readings.patients)
             streams.append(stream)
-            numbers.append(np.full(len(stream), source.number))
+            rows.append(self._rows(source, readings, stream))
+            spans[source.number] = slice(begin, begin + len(stream))
+            begin += len(stream)
+        times = _joined([readings.times for readings in batch])
+        stream, known = _joined(streams), _joined(rows)
+        plan = self._planner.plan(known, times, stream, self._state["times"])
+        order = plan.order
+        numbers = [
+            np.full(len(each), source.number) for each, source in zip(rows, sources, strict=True)
+        ]
         return _Batch(
-            rows=np.array(rows, dtype=np.int64),
-            times=np.concatenate([readings.times for readings in batch]),
-            values=np.concatenate([readings.values for readings in batch]),
-            offsets=np.concatenate([readings.offsets for readings in batch]),
-            number=np.concatenate(numbers),
-            stream=np.concatenate(streams),
-            late=np.zeros(len(rows), dtype=np.bool_),
             spans=spans,
+            offsets=_joined([readings.offsets for readings in batch]),
+            stream=stream,
+            plan=plan,
+            rows=known[order],
+            times=times[order],
+            values=_joined([readings.values for readings in batch])[order],
+            reached=np.maximum(stream, times)[order],
+            numbers=_joined(numbers)[order],
         )
 
-    def _admit(self, patient: _Patient) -> int:
-        row = self._state.take()
-        self._patients[row] = patient
-        return row
+    def _rows(self, source: _Source, readings: Readings, stream: Ints) -> Ints:
+        """The rows of a partition's readings (n,); new patients get one, unless they are gone."""
+        rows = self._register.rows(source.number, readings.patients)
+        if rows.min(initial=0) < 0:
+            new = np.flatnonzero((rows < 0) & (readings.times + self._gone_ms > stream))
+            names = Spans.of(dict.fromkeys(readings.patients.at(new)))
+            fresh = self._enter(source, names)
+            earliest = readings.times[new].min(initial=-NEVER)
+            source.departures.expect(fresh, np.full(len(fresh), earliest))
+            rows[new] = self._register.rows(source.number, readings.patients.at(new))
+        return rows
 
-    def _discharge_who_returns(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> None:
-        """Who was gone by the stream's time, within this batch, is a new patient now."""
-        rows = joined.rows[places]
-        last = self._state["times"][rows]
-        gone = (last != NEVER) & (joined.stream[places] >= last + self._gone_ms)
-        if gone.any():
-            ended = self._alarms.discharge(rows[gone], last[gone] + self._gone_ms)
-            self._state.clear(rows[gone])
-            before = dict(zip(rows[gone].tolist(), places[gone].tolist(), strict=True))
-            self._write(joined, ended, None, alerts, before)
+    def _discharge_who_returns(self, joined: _Batch, span: slice, output: _Output) -> None:
+        """Who was gone before his reading of this round is a new patient now."""
+        places = joined.plan.order[span]
+        back = joined.plan.back[places]
+        if back.any():
+            rows, places = joined.rows[span][back], places[back]
+            ended = self._alarms.discharge(rows, self._state["times"][rows] + self._gone_ms)
+            self._state.clear(rows)
+            before = dict(zip(rows.tolist(), places.tolist(), strict=True))
+            self._write(joined, ended, output, before=before)
 
-    def _round(self, joined: _Batch, places: Ints, alerts: list[_Dated]) -> tuple[Answers, Floats]:
+    def _round(self, joined: _Batch, span: slice, output: _Output) -> None:
         """One reading each of distinct patients: judge, score, advance alarms, write alerts."""
-        rows, times = joined.rows[places], joined.times[places]
+        places, rows, times = joined.plan.order[span], joined.rows[span], joined.times[span]
         assessment = self._alarms.assess(
-            rows, times, joined.values[places], joined.stream[places], joined.number[places]
+            rows, times, joined.values[span], joined.reached[span], joined.numbers[span]
         )
         scores = self._scorer.step(rows, times, assessment.clean, self._calibration)
-        measured = ~np.isnan(assessment.clean).all(axis=1)
-        transitions = self._alarms.advance(
-            rows, times, assessment, np.where(measured, scores.rarity, np.float32(np.nan))
-        )
-        self._write(joined, transitions, _Round(places, assessment, scores), alerts)
-        return scores.answers, scores.rarity
+        answers = scores.answers
+        rarity = np.empty(len(rows), dtype=np.float32)
+        _say(
+            places, assessment.clean, scores.rarity,
+            answers.surprise, answers.expected, answers.low, answers.high,
+            output.rarity, output.by_vital, rarity,
+        )  # fmt: skip
+        transitions = self._alarms.advance(rows, times, assessment, rarity)
+        if len(transitions):
+            self._write(joined, transitions, output, _Round(places, assessment, scores))
 
-    def _end_of_batch(self, joined: _Batch, source: _Source, alerts: list[_Dated]) -> None:
+    def _end_of_batch(self, joined: _Batch, source: _Source, output: _Output) -> None:
         """Signals lost and patients discharged by now, by the partition's stream time."""
-        stream = self._streams.get(source.number, NEVER)
-        self._write(joined, self._alarms.stale(source.number, stream), None, alerts)
-        if stream < self._earliest.get(source.number, stream):
-            return
-        rows = np.fromiter(source.rows.values(), np.int64, len(source.rows))
-        deadlines = self._state["times"][rows] + self._gone_ms
-        gone = deadlines <= stream
-        self._earliest[source.number] = int(deadlines[~gone].min(initial=stream + self._gone_ms))
-        if gone.any():
-            ended = self._alarms.discharge(rows[gone], deadlines[gone])
-            self._write(joined, ended, None, alerts)
-            self._forget(rows[gone])
+        stream = source.clock.time
+        self._write(joined, self._alarms.stale(source.number, stream), output)
+        times = self._state["times"]
+        gone = source.departures.due(stream, times)
+        if len(gone):
+            ended = self._alarms.discharge(gone, times[gone] + self._gone_ms)
+            self._write(joined, ended, output)
+            self._alarms.forget(gone)
+            self._register.leave(gone)
+            self._state.free(gone)
 
     def _write(
         self,
         joined: _Batch,
         transitions: Transitions,
-        found: _Round | None,
-        alerts: list[_Dated],
+        output: _Output,
+        found: _Round | None = None,
         before: Mapping[int, int] | None = None,
     ) -> None:
         """Put transitions into words, each with the reading that brought it.
 
-        ``before``: by row, the place of a reading that the row's transitions lie before.
+        ``found`` is what their readings showed. ``before``, where they have none: by row, the
+        place of the reading that the row's transitions lie before.
         """
         if not len(transitions):
             return
-        places, patients, origins = [], [], []
+        previous = joined.plan.previous
+        places, patients, origins, sources = [], [], [], []
         for reading, row, time, condition, event in zip(
             transitions.reading.tolist(),
             transitions.rows.tolist(),
@@ -336,18 +346,20 @@ class Detector:
             transitions.event.tolist(),
             strict=True,
         ):
-            name, source = self._patients[row]
+            source = self._by_number[self._register.partition(row)]
             if found is not None and reading >= 0:
                 place = int(found.places[reading])
                 if condition == conditions.STALE and event == machine.RAISED:
-                    place = joined.place(source.number, row, time, place)
+                    place = joined.place(source.number, time, int(previous[place]), place)
+            elif before is not None:
+                place = before[row]
+                place = joined.place(source.number, time, int(previous[place]), place)
             else:
-                bound = None if before is None else before[row]
-                place = joined.place(source.number, row, time, bound)
+                place = joined.place(source.number, time, self._planner.latest(row))
             places.append(place)
-            patients.append(name)
-            offset = int(joined.offsets[place])
-            origins.append(Origin(source.topic, source.partition, offset))
+            patients.append(self._register.name(row))
+            origins.append(Origin(source.topic, source.partition, int(joined.offsets[place])))
+            sources.append(source.number)
         if found is None:
             written = self._alarms.alerts(transitions, patients, origins)
         else:
@@ -363,11 +375,38 @@ class Detector:
             written = self._alarms.alerts(
                 transitions, patients, origins, found.assessment, found.scores.rarity, explanation
             )
-        alerts.extend(zip(places, written, strict=True))
+        for number, place, alert in zip(sources, places, written, strict=True):
+            output.alerts[number].append((place, alert))
 
-    def _forget(self, rows: Ints) -> None:
-        self._alarms.forget(rows)
-        self._state.free(rows)
-        for row in rows.tolist():
-            name, source = self._patients.pop(row)
-            del source.rows[name]
+
+def _joined(parts: Sequence[_Array]) -> _Array:
+    """Columns of several partitions as one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@compiled
+def _say(
+    places: Ints,
+    clean: Floats,
+    scored: Floats,
+    surprise: Floats,
+    expected: Floats,
+    low: Floats,
+    high: Floats,
+    rarity: Floats,
+    by_vital: Floats,
+    measured: Floats,
+) -> None:
+    """Put what a round's readings (k) show to their places; ``measured`` rarity where any did."""
+    for i in range(len(places)):
+        place = places[i]
+        rarity[place] = scored[i]
+        measured[i] = np.nan
+        for vital in range(clean.shape[1]):
+            if not np.isnan(clean[i, vital]):
+                measured[i] = scored[i]
+            if not np.isnan(surprise[i, vital]):
+                by_vital[0, place, vital] = surprise[i, vital]
+                by_vital[1, place, vital] = expected[i, vital]
+                by_vital[2, place, vital] = low[i, vital]
+                by_vital[3, place, vital] = high[i, vital]

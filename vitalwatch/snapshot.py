@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vitalwatch.arrays import Buffer, Spans
+from vitalwatch.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,12 +11,12 @@ class Snapshot:
     """What a detector remembers of one partition, copied out at once.
 
     ``model`` is the fingerprint of the model at work, ``layout`` that of the rows: only rows of
-    equal layout can be put back. ``stream`` is the partition's stream time (ms). ``patients``
-    (n,) are UTF-8, and ``rows`` (n, row_bytes) uint8 is the state of each.
+    equal layout can be put back. ``clock`` is the partition's. ``patients`` (n,) are UTF-8, and
+    ``rows`` (n, row_bytes) uint8 is the state of each.
     """
 
     model: str
     layout: str
-    stream: int
+    clock: Clock
     patients: Spans
     rows: Buffer

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitalwatch.arrays import Spans
+from vitalwatch.clock import Clock
 from vitalwatch.snapshot import Snapshot
 from vitalwatch.stream import snapshots
 from vitalwatch.stream.broker import Broker, TopicPartition, TopicSpec
@@ -21,15 +22,15 @@ def snapshot(patients: int, seed: int = 0, row_bytes: int = 2048, layout: str = 
     generator = np.random.default_rng(seed)
     rows = generator.integers(0, 256, (patients, row_bytes), dtype=np.uint8)
     names = Spans.of(f"p{seed}-{'é' * (number % 5)}{number}" for number in range(patients))
-    return Snapshot("model", layout, 1000 + seed, names, rows)
+    return Snapshot("model", layout, Clock(1000 + seed, 3, -(2**40), 7), names, rows)
 
 
 def equal(found: Found | None, wanted: Snapshot, offset: int) -> bool:
     assert found is not None
     got = found.snapshot
     return (
-        (got.model, got.layout, got.stream, found.offset)
-        == (wanted.model, wanted.layout, wanted.stream, offset)
+        (got.model, got.layout, got.clock, found.offset)
+        == (wanted.model, wanted.layout, wanted.clock, offset)
         and list(got.patients) == list(wanted.patients)
         and np.array_equal(got.rows, wanted.rows)
     )

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from vitalwatch.arrays import Spans
+from vitalwatch.clock import Clock
 from vitalwatch.snapshot import Snapshot
 from vitalwatch.stream.broker import Broker, TopicPartition
 
@@ -42,7 +43,7 @@ class _Whole(msgspec.Struct, frozen=True):
     generation: int
     parts: int
     offset: int
-    stream: int
+    clock: Clock
     model: str
     layout: str
     row_bytes: int
@@ -116,7 +117,7 @@ class Writing(Iterator[Record]):
             turn.generation,
             self.parts,
             offset,
-            snapshot.stream,
+            snapshot.clock,
             snapshot.model,
             snapshot.layout,
             snapshot.rows.shape[1],
@@ -285,7 +286,7 @@ def _joined(candidate: _Candidate) -> Found:
         rows.append(content[end:].reshape(number, whole.row_bytes))
     count = np.concatenate(lengths)
     patients = Spans(np.concatenate(names), np.cumsum(count) - count, count)
-    snapshot = Snapshot(whole.model, whole.layout, whole.stream, patients, np.concatenate(rows))
+    snapshot = Snapshot(whole.model, whole.layout, whole.clock, patients, np.concatenate(rows))
     return Found(snapshot, whole.offset)
 
 
