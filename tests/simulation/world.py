@@ -30,7 +30,8 @@ FAULTS: Final = (
     "crash",  # a worker is gone in the middle of whatever it does
     "refused",  # a commit fails and has no effect
     "unanswered",  # a commit has its effect, and fails
-    "expired",  # a worker is put out of the group, and does not know it: a zombie
+    "expired",  # a worker is put out of the group, and does not know it
+    "frozen",  # the same, while others do its work, and then it goes on: a zombie
     "interrupted",  # others go on in the middle of what a worker does
     "damaged",  # a record of the state topic is not what was written
     "lost",  # a record of the state topic is gone
@@ -184,6 +185,9 @@ class Worker:
             raise Crash
         if self.world.happens("expired"):
             self.expire()
+        if self.world.happens("frozen"):
+            self.expire()
+            self.world.others(self, 8)
         if self.world.happens("interrupted"):
             self.world.others(self)
 
@@ -211,9 +215,10 @@ class World:
         self.settings = msgspec.structs.replace(ward.SETTINGS, daemon=changed)
         self.broker.create(topics.specs(self.settings.topics))
         kinds = rng.sample(FAULTS, rng.randint(1, len(FAULTS)))
-        self._chances = {kind: rng.choice((0.002, 0.01, 0.04)) for kind in kinds}
+        self._chances = {kind: rng.choice((0.004, 0.02, 0.06)) for kind in kinds}
         self._now = 0.0
         self._quiet = False
+        self._workers = rng.randint(1, 3)
         self._made = 0
         self._living: list[Worker] = []
         self._dead: list[Worker] = []
@@ -238,12 +243,14 @@ class World:
         """Whether this fault takes place now."""
         return not self._quiet and self.rng.random() < self._chances.get(kind, 0.0)
 
-    def others(self, interrupted: Worker) -> None:
-        """Somebody else's turn, in the middle of another's."""
-        free = [worker for worker in self._living if not worker.busy]
-        for worker in self.rng.sample(free, min(len(free), self.rng.randint(1, 2))):
-            for _ in range(self.rng.randint(1, 4)):
-                if not worker.crashed:
+    def others(self, interrupted: Worker, most: int = 4) -> None:
+        """Somebody else's turns, in the middle of another's."""
+        self.told.append(f"{interrupted.name} has to wait")
+        free = [worker for worker in self._living if not worker.busy and not worker.crashed]
+        for _ in range(self.rng.randint(1, most)):
+            if free:
+                worker = self.rng.choice(free)
+                if not worker.busy and not worker.crashed:
                     worker.step()
 
     def run(self) -> None:
@@ -280,7 +287,7 @@ class World:
             [worker for worker in self._living if worker.crashed is dead] for dead in (False, True)
         )
         self._dead += crashed
-        if len(self._living) < 1 or (len(self._living) < 3 and self.rng.random() < 0.05):
+        if not self._living or (len(self._living) < self._workers and self.rng.random() < 0.3):
             self._start(self._name())
         if self.happens("namesake"):
             self._start(self.rng.choice(self._living).name)
@@ -331,7 +338,9 @@ class World:
         partition = TopicPartition(self.settings.topics.state, self.rng.randrange(ward.PARTITIONS))
         log = self.broker._log(partition)
         if log.records:
-            yield log, self.rng.randrange(len(log.records))
+            count = len(log.records)
+            newest = max(0, count - self.rng.choice((1, 4, count)))
+            yield log, self.rng.randrange(newest, count)
         else:
             yield None, 0
 
