@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
+
+from vitalwatch.arrays import Buffer
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -22,6 +25,12 @@ def compiled(function: Kernel) -> Kernel:
     except RuntimeError:  # numba finds no place that it may write to
         kernel = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(Kernel, kernel)
+
+
+@compiled
+def address(buffer: Buffer) -> int:
+    """Where a contiguous buffer begins. It must be alive as long as the address is used."""
+    return np.int64(buffer.ctypes.data)  # type: ignore[return-value]
 
 
 # An array that is handed from one compiled function to another is counted as one more reference
@@ -46,8 +55,21 @@ def _put_byte(context: Any, address: Any, byte: Any) -> Any:  # noqa: ARG001
     return numba.void(numba.int64, numba.int64), store
 
 
+def _copy_eight(context: Any, to: Any, source: Any) -> Any:  # noqa: ARG001
+    def copy(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        eight = ir.IntType(64).as_pointer()
+        to, source = (builder.inttoptr(argument, eight) for argument in arguments)
+        builder.store(builder.load(source, align=1), to, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(numba.int64, numba.int64), copy
+
+
 byte_at = cast(Callable[[int], int], intrinsic(_byte_at))
 """In compiled functions: the byte at an address, 0 to 255. Nothing checks the address."""
 
 put_byte = cast(Callable[[int, int], None], intrinsic(_put_byte))
 """In compiled functions: change the byte at an address (first) to the lowest 8 bits of a number."""
+
+copy_eight = cast(Callable[[int, int], None], intrinsic(_copy_eight))
+"""In compiled functions: copy eight bytes to an address (first) from another."""

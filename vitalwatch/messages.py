@@ -108,8 +108,10 @@ class ScoreBlock(msgspec.Struct, frozen=True, gc=False):
     """The scores of one micro-batch of one partition, columnar; topic ``vitals.scores``.
 
     All lists have one entry a reading, in log order. ``surprise`` (negative log-likelihood,
-    nats), ``expected``, ``low`` and ``high`` (the central 90 % of the prediction) are by vital
-    and null where that vital was not measured. ``rarity`` is in patient-days.
+    nats, two decimals), ``expected``, ``low`` and ``high`` (the central 90 % of the prediction,
+    one decimal more than the vital's resolution) are by vital, and null where that vital was not
+    measured; a vital that no reading of the block measured is left out. ``rarity`` is in
+    patient-days, four significant digits.
     """
 
     topic: str

@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry
 
 from vitalwatch import config
 from vitalwatch.detector import Detector
-from vitalwatch.messages import Alert, ScoreBlock
+from vitalwatch.messages import Alert
 from vitalwatch.model import checkpoint
 from vitalwatch.monitoring.http import Health
 from vitalwatch.monitoring.metrics import Metrics
 from vitalwatch.stream import topics
 from vitalwatch.stream.broker import Broker, TopicPartition
 from vitalwatch.stream.daemon import CONDITIONS, Daemon
+from vitalwatch.stream.score_blocks import read
 
 SECONDS = 60.0
 START = 1_700_000_000_000
@@ -141,7 +142,7 @@ class Worker:
         """What was scored, by partition and offset of the reading; fails for one scored twice."""
         scores: dict[tuple[int, int], tuple[Any, ...]] = {}
         for _, value, _ in self.records(self.settings.topics.scores):
-            block = msgspec.json.decode(value, type=ScoreBlock)
+            block = read(value)
             columns = (block.patients, block.times, block.rarity)
             tables = (block.surprise, block.expected, block.low, block.high)
             for place, offset in enumerate(block.offsets):
@@ -149,6 +150,10 @@ class Worker:
                 assert where not in scores
                 scores[where] = (
                     *(column[place] for column in columns),
-                    *({name: cells[place] for name, cells in table.items()} for table in tables),
+                    # A vital that nobody of the block had is left out of it.
+                    *(
+                        {name: c[place] for name, c in table.items() if c[place] is not None}
+                        for table in tables
+                    ),
                 )
         return scores

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from vitalwatch.arrays import Bools, Buffer, Floats, Ints
-from vitalwatch.compiled import byte_at, compiled
+from vitalwatch.compiled import address, byte_at, compiled
 
 CLOSER: Final = -1
 
@@ -445,7 +445,7 @@ def read(
     nothing means anything. ``version`` is the schema's; ``names`` (V,) are the vitals' as given
     by :func:`code`.
     """
-    first, first_key = np.int64(data.ctypes.data), np.int64(keys.ctypes.data)
+    first, first_key = address(data), address(keys)
     for row in range(len(starts)):
         done[row] = False
         if lengths[row] < 0 or lengths[row] > max_bytes:
