@@ -1,9 +1,11 @@
 """Reading past the library's object a record: the same records as by its public API."""
 
 import logging
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import kafka as library
@@ -11,6 +13,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, codec
 from kafka.structs import TopicPartition as KafkaPartition
 
+from vitalwatch.errors import BrokerError
 from vitalwatch.stream import kafka_batches
 from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import KafkaBroker
@@ -234,6 +237,40 @@ def test_records_that_were_deleted_are_passed_over(
     kafka._admin.delete_records({KafkaPartition(topic, 0): 42})
     found = same(kafka_address, topic, auto_offset_reset="earliest")
     assert [record[3] for record in found.records] == [b"%d" % i for i in range(42, 100)]
+
+
+def test_damage_on_the_brokers_disk_stops_reading_with_the_place_and_what_to_do(
+    kafka: KafkaBroker, make: Made, name: Name
+) -> None:
+    topic = make()
+    publisher = kafka.publisher()
+    for value in (b"good", b"harmed", b"behind"):
+        publisher.send(topic, b"k", value)
+        publisher.flush()
+    publisher.close()
+    (segment,) = Path(os.environ["VITALWATCH_TEST_KAFKA"]).glob(f"plain/**/{topic}-0/*.log")
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(b"harmed"))
+        file.write(b"broken")
+
+    source = kafka.source([topic], name("group"))
+    polled: list[bytes | None] = []
+
+    def poll_for_ever() -> None:
+        while True:
+            polled.extend(v for batch in source.poll(0.2, 10).batches for v in batch.values)
+
+    with pytest.raises(BrokerError, match=rf"{topic}, partition 0, at offset 1 .*CRC"):
+        poll_for_ever()
+    for again in (lambda: source.more(0.2, 10), lambda: source.poll(0.2, 10)):
+        with pytest.raises(BrokerError, match="delete the partition's records up to behind"):
+            again()
+    source.close()
+    assert polled == [b"good"]
+    reading = kafka.read(TopicPartition(topic, 0), 0)
+    assert list(next(reading).values) == [b"good"]
+    with pytest.raises(BrokerError, match="CRC"):
+        next(reading)
 
 
 @pytest.mark.parametrize("what", ["version", "part"])

@@ -129,6 +129,11 @@ def explained(cause: BaseException, address: str) -> BrokerError:
                 f"The topic's records cannot be unpacked ({detail}): "
                 "pip install 'kafka-python[lz4,snappy,zstd]'."
             )
+        case errors.CorruptRecordError():
+            message = (
+                f"The broker at {address} holds damaged records: bring them back from another "
+                f"copy, or delete the partition's records up to behind them ({detail})."
+            )
         case (
             errors.KafkaTimeoutError() | errors.KafkaConnectionError() | errors.NodeNotReadyError()
         ):
