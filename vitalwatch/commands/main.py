@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "simulate",
     "train",
     "evaluate",
+    "bench",
     "topics",
     "audit",
     "schema",
