@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -94,7 +95,7 @@ def test_unknown_vitals_are_counted_and_the_others_scored(broker: Broker, name: 
     assert worker.figure("vitalwatch_unknown_vitals_total") == 2
     (score,) = worker.scores().values()
     assert score[3]["hr"] is not None
-    assert score[3]["spo2"] is None
+    assert "spo2" not in score[3]
 
 
 def test_a_dangerous_value_is_alerted_with_its_patient_as_key(broker: Broker, name: Name) -> None:
@@ -249,6 +250,22 @@ class TestInMemory:
         records = len(worker.records(scores.topic))
         assert records == 10
         assert broker.bounds(scores)[1] == records + 1  # one transaction's marker
+
+    def test_with_a_helper_on_another_core_the_output_is_the_same(
+        self, broker: Broker, name: Name
+    ) -> None:
+        records = ward(3000, patients=20)
+        alone, helped = (
+            Worker(broker, name(kind), 4, daemon={"max_records": 700}) for kind in ("a", "b")
+        )
+        for worker in (alone, helped):
+            worker.publish(records)
+        alone.run(len(records))
+        with ThreadPoolExecutor(1) as helper:
+            helped.run(len(records), helper=helper)
+        assert helped.scores() == alone.scores()
+        assert [unplaced(a) for a in helped.alerts()] == [unplaced(a) for a in alone.alerts()]
+        assert len(alone.alerts()) > 20
 
     def test_too_many_dead_letters_stop_it_before_they_are_committed(
         self, broker: Broker, name: Name

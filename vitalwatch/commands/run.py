@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         with (
             Server(monitoring.host, monitoring.port, metrics.registry, health),
             closing(kafka.connect(settings.kafka)) as broker,
+            ThreadPoolExecutor(1, "helper") as helper,
         ):
             _check(broker, settings.topics)
 
@@ -98,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
                 health,
                 model=model.fingerprint,
                 identity=_identity(settings),
+                helper=helper,
             ).run(stop)
         log.info("stopped")
     return 0

@@ -7,23 +7,27 @@ long, so whatever goes wrong in between, the daemon gives up its partitions, for
 patients, and starts again from what the group has committed.
 """
 
+import functools
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import closing
-from typing import Final
+from typing import Final, TypeVar
 
 from vitalwatch import config
 from vitalwatch.errors import BrokerError, Fenced, Replaced
 from vitalwatch.monitoring.http import Health
 from vitalwatch.monitoring.metrics import Metrics
+from vitalwatch.readings import Detection
 from vitalwatch.stream.broker import Broker, Poll, RecordBatch, Sink, Source, TopicPartition
-from vitalwatch.stream.decode import Decoder
+from vitalwatch.stream.decode import Decoded, Decoder
 from vitalwatch.stream.detection import StreamDetector
 from vitalwatch.stream.outputs import FloodGuard, Outputs, Tally
 from vitalwatch.stream.recovery import Recovery, Stopped
+from vitalwatch.stream.score_blocks import Record
 
 POLL_SECONDS: Final = 0.2
 """A poll waits so long at most, so a request to stop is seen within that."""
@@ -49,6 +53,8 @@ CONDITIONS: Final = ("model", "broker", "state")
 
 _LAG_SECONDS: Final = 1.0
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 
@@ -65,10 +71,14 @@ class Daemon:
         *,
         model: str,
         identity: str,
+        helper: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
-        """``identity`` is the name of this worker's transactions; two must not share one."""
+        """``identity`` is the name of this worker's transactions; two must not share one.
+
+        ``helper`` decodes the next batch and writes the scores of the last one meanwhile.
+        """
         self._broker = broker
         self._detector = detector
         self._settings = settings
@@ -76,6 +86,7 @@ class Daemon:
         self._health = health
         self._model = model
         self._identity = identity
+        self._helper = helper
         self._clock = clock
         self._wait = wait
         self._decoder = Decoder()
@@ -193,22 +204,35 @@ class Daemon:
 
     def _transact(self, source: Source, sink: Sink, polled: Poll, stop: threading.Event) -> None:
         """Detect in what was polled and what comes until it is time to commit; commit it."""
-        began = self._clock()
+        end = self._clock() + self._settings.daemon.commit_seconds
+        most = self._settings.daemon.max_records
         tally = Tally()
-        batches = polled.batches
         offsets: dict[TopicPartition, int] = {}
         sink.begin()
+        batches, ahead = polled.batches, self._decode(polled.batches)
+        scores = self._later(list[Record], 0)
         while batches:
-            self._process(sink, batches, tally)
-            offsets.update((batch.source, batch.next_offset) for batch in batches)
-            rest = began + self._settings.daemon.commit_seconds - self._clock()
+            now, decoded = batches, ahead.result()
+            offsets.update((batch.source, batch.next_offset) for batch in now)
+            batches = []
             full = tally.records >= TRANSACTION_READINGS
-            if tally.urgent or full or rest <= 0 or stop.is_set():
-                break
-            if sum(map(len, batches)) < FEW_READINGS:
+            if _count(now) >= FEW_READINGS and self._clock() < end and not full:
+                # Decoded by another core meanwhile. Not a poll: that might give partitions away
+                # whose readings are in this transaction.
+                batches = source.more(0, most)
+                ahead = self._decode(batches)
+            detections = self._detect(sink, now, decoded, tally)
+            self._outputs.append_scores(sink, scores.result())
+            written = functools.partial(self._outputs.scores, decoded, detections)
+            scores = self._later(written, _count(now))
+            rest = end - self._clock()
+            if batches or tally.urgent or full or rest <= 0 or stop.is_set():
+                continue
+            if _count(now) < FEW_READINGS:
                 self._wait(stop, min(rest, GATHER_SECONDS))
-            # Not a poll: it might give partitions away whose readings are in this transaction.
-            batches = source.more(max(rest, 0), self._settings.daemon.max_records)
+            batches = source.more(rest, most)
+            ahead = self._decode(batches)
+        self._outputs.append_scores(sink, scores.result())
         self._flood.check(tally)
         self._positions.update(offsets)
         # Its offset goes with a part of a snapshot, so that a worker who lost the partition is
@@ -219,18 +243,31 @@ class Daemon:
         sink.commit(offsets, polled.membership)
         for partition in self._recovery.committed():
             self._metrics.snapshot(partition)
-        self._count(tally, self._clock() - committing)
+        self._tell(tally, self._clock() - committing)
 
-    def _process(self, sink: Sink, batches: list[RecordBatch], tally: Tally) -> None:
-        """Decode, detect, and append the outputs."""
-        decoded = [self._decoder.decode(batch) for batch in batches]
+    def _decode(self, batches: list[RecordBatch]) -> Future[list[Decoded]]:
+        return self._later(lambda: [self._decoder.decode(b) for b in batches], _count(batches))
+
+    def _later(self, work: Callable[[], T], records: int) -> Future[T]:
+        """Have work done on another core; at once, if that would take longer than the work."""
+        if self._helper is not None and records >= FEW_READINGS:
+            return self._helper.submit(work)
+        done: Future[T] = Future()
+        done.set_result(work())
+        return done
+
+    def _detect(
+        self, sink: Sink, batches: list[RecordBatch], decoded: list[Decoded], tally: Tally
+    ) -> list[Detection]:
+        """Advance patients' state; append alerts and dead letters."""
         began = self._clock()
         detections = self._detector.process([part.readings for part in decoded])
         tally.scoring_seconds += self._clock() - began
         for batch, part, detection in zip(batches, decoded, detections, strict=True):
             self._outputs.append(sink, batch, part, detection, tally)
+        return detections
 
-    def _count(self, tally: Tally, commit_seconds: float) -> None:
+    def _tell(self, tally: Tally, commit_seconds: float) -> None:
         self._metrics.committed(commit_seconds)
         if tally.records:
             self._metrics.scored(tally.scored, tally.scoring_seconds)
@@ -245,3 +282,7 @@ class Daemon:
         if self._clock() >= self._lag_due:
             self._metrics.lag(source.lag())
             self._lag_due = self._clock() + _LAG_SECONDS
+
+
+def _count(batches: list[RecordBatch]) -> int:
+    return sum(map(len, batches))

@@ -1,6 +1,7 @@
 """What one transaction says of the readings that it covers: scores, alerts, dead letters."""
 
 from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ from vitalwatch.readings import Detection
 from vitalwatch.stream.broker import RecordBatch, Sink
 from vitalwatch.stream.dead_letters import dead_letter
 from vitalwatch.stream.decode import Decoded
-from vitalwatch.stream.score_blocks import blocks
+from vitalwatch.stream.score_blocks import Record, blocks
 
 WINDOW_RECORDS: Final = 1000
 """The share of dead letters is taken over so many of the last records, or a batch more."""
@@ -47,13 +48,24 @@ class Outputs:
         self._model = model
         self._encode = msgspec.json.Encoder().encode
 
+    def scores(self, decoded: Sequence[Decoded], detections: Sequence[Detection]) -> list[Record]:
+        """The records of scores of some batches; a matter of these arguments alone."""
+        return [
+            record
+            for part, detection in zip(decoded, detections, strict=True)
+            for record in blocks(part.readings, detection, self._model, self._emit)
+        ]
+
+    def append_scores(self, sink: Sink, records: Iterable[Record]) -> None:
+        """Append what :meth:`scores` gave."""
+        for key, value, timestamp in records:
+            sink.append(self._topics.scores, key, value, timestamp=timestamp)
+
     def append(
         self, sink: Sink, batch: RecordBatch, decoded: Decoded, detection: Detection, tally: Tally
     ) -> None:
-        """Append all that is said of one batch, and count it."""
+        """Append alerts and dead letters of one batch, and count what is in it."""
         readings = decoded.readings
-        for key, value, timestamp in blocks(readings, detection, self._model, self._emit):
-            sink.append(self._topics.scores, key, value, timestamp=timestamp)
         for alert in detection.alerts:
             value = self._encode(alert)
             sink.append(self._topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
