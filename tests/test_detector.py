@@ -157,6 +157,68 @@ def test_the_cut_makes_no_difference_whatever_the_clocks_show(
     assert alerts == expected_alerts
 
 
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 400)), min_size=2, max_size=40),
+    st.sets(st.integers(1, 39)),
+    st.integers(0, 40),
+)
+@example([("abc"[k % 3], 150 * (k > 3) + k) for k in range(40)], {10, 18, 19, 20}, 15)
+@example([("abc"[k % 2], 90 * k) for k in range(40)], {1, 17, 18, 30}, 25)
+def test_neither_cut_nor_snapshot_makes_a_difference_when_time_jumps_by_hours(
+    seen: list[tuple[str, int]], cuts: set[int], taken: int
+) -> None:
+    patients, minutes = zip(*seen, strict=True)
+    log = readings(patients, [minute * MINUTE for minute in minutes], hr=[80] * len(seen))
+    expected, expected_alerts = joined(Detector(detector_model(), SETTINGS).process([log]))
+    detector, parts = Detector(detector_model(), SETTINGS), []
+    edges = sorted({0, min(taken, len(seen)), *(at for at in cuts if at < len(seen)), len(seen)})
+    for begin, end in itertools.pairwise(edges):
+        if begin == taken:
+            other = busy()
+            other.restore("vitals.readings", 0, detector.snapshot("vitals.readings", 0))
+            detector = other
+        parts += detector.process([cut(log, begin, end)])
+    columns, alerts = joined(parts)
+    for name, got, wanted in zip(FIELDS, columns, expected, strict=True):
+        assert np.array_equal(got, wanted, equal_nan=name != "late"), name
+    assert alerts == expected_alerts
+
+
+def test_a_reading_from_before_its_patient_would_be_gone_is_late_and_makes_nobody() -> None:
+    detector = Detector(detector_model(), SETTINGS)
+    times = [0, 1000, 50 * MINUTE, 51 * MINUTE, 51 * MINUTE - 1_800_000, 52 * MINUTE - 1_799_999]
+    found = detector.process([readings([*"ababxy"], times, hr=[80] * 6)])[0]
+    assert found.late.tolist() == [False] * 4 + [True, False]
+    assert not any(alert.patient == "x" for alert in found.alerts)
+    again = detector.process([readings(["x", "b"], [5000, 52 * MINUTE], hr=[80] * 2)])[0]
+    assert again.late.tolist() == [True, False]
+    assert detector.patients == 3
+
+
+def test_one_device_with_a_wrong_clock_makes_nobody_else_look_lost_or_gone() -> None:
+    detector, alerts = Detector(detector_model(), SETTINGS), []
+    for step in range(40):
+        now, wrong = step * 20_000, 10**12 + step * 20_000
+        batch = readings([*"abx"], [now, now + 1000, wrong], hr=[80, 81, 82])
+        found = detector.process([batch])[0]
+        assert not found.late.any()
+        alerts += found.alerts
+    assert detector.patients == 3
+    assert alerts == []
+
+
+def test_a_patient_alone_is_lost_by_his_own_time_and_said_so_when_he_is_back() -> None:
+    detection = Detector(detector_model(), SETTINGS).process(
+        [readings(["a", "a", "a"], [0, 1000, 600_000], hr=[80, 80, 80])]
+    )[0]
+    stale = [alert for alert in detection.alerts if alert.condition == "stale"]
+    assert [(alert.event, alert.time, alert.origin.offset) for alert in stale] == [
+        ("raised", 61_000, 2),
+        ("cleared", 600_000, 2),
+    ]
+
+
 def test_a_reading_not_after_the_patients_last_is_late_and_changes_nothing() -> None:
     times = [0, 10, 5, 10, 20]
     detection = Detector(detector_model(), SETTINGS).process(

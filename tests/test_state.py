@@ -45,6 +45,13 @@ def test_a_row_can_be_carried_to_another_table_of_equal_layout() -> None:
     assert there["time"][other] == 77
 
 
+def test_no_rows_can_be_carried_between_tables_without_any() -> None:
+    none = np.empty(0, dtype=np.int64)
+    content = table().copy(none)
+    assert content.shape == (0, table().row_bytes)
+    table().put(none, content)
+
+
 def test_another_width_or_name_is_another_layout() -> None:
     wider = Table()
     wider.declare({"flag": Field(np.int8, 0, 3), "memory": Field(np.float32, 4, 0)})

@@ -58,6 +58,14 @@ class Spans(Sequence[bytes | None]):
         """Those at ``places``, of the same buffer."""
         return Spans(self.data, self.starts[places], self.lengths[places])
 
+    def packed(self) -> "Spans":
+        """The same, one after the other in a buffer of their own."""
+        sizes = np.maximum(self.lengths, 0)
+        ends = np.cumsum(sizes)
+        begins = ends - sizes
+        places = np.repeat(self.starts - begins, sizes) + np.arange(sizes.sum())
+        return Spans(self.data[places], begins, self.lengths)
+
     def texts(self) -> list[str]:
         """All as texts; a missing one becomes empty."""
         return [item.decode() if item else "" for item in self]

@@ -398,15 +398,15 @@ def _say(
     measured: Floats,
 ) -> None:
     """Put what a round's readings (k) show to their places; ``measured`` rarity where any did."""
+    blank = np.float32(np.nan)
     for i in range(len(places)):
-        place = places[i]
-        rarity[place] = scored[i]
-        measured[i] = np.nan
+        place, measures = places[i], False
         for vital in range(clean.shape[1]):
-            if not np.isnan(clean[i, vital]):
-                measured[i] = scored[i]
-            if not np.isnan(surprise[i, vital]):
-                by_vital[0, place, vital] = surprise[i, vital]
-                by_vital[1, place, vital] = expected[i, vital]
-                by_vital[2, place, vital] = low[i, vital]
-                by_vital[3, place, vital] = high[i, vital]
+            measures |= not np.isnan(clean[i, vital])
+            nats = surprise[i, vital]
+            by_vital[0, place, vital] = nats
+            by_vital[1, place, vital] = blank if np.isnan(nats) else expected[i, vital]
+            by_vital[2, place, vital] = blank if np.isnan(nats) else low[i, vital]
+            by_vital[3, place, vital] = blank if np.isnan(nats) else high[i, vital]
+        rarity[place] = scored[i]
+        measured[i] = scored[i] if measures else blank

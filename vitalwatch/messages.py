@@ -26,7 +26,7 @@ REJECTIONS: Final = {
     "foreign_key": "the record's key is not the reading's patient",
     "no_vitals": "the reading holds vitals, but none that is known",
     "bad_time": "the time is absurd, or far from the record's timestamp",
-    "late": "the time is not after the patient's last reading: a duplicate or out of order",
+    "late": "the time is not after the patient's last reading, or long before the others' readings",
 }
 """Reasons for a dead letter: the word in headers and metric labels, and what it means."""
 

@@ -26,7 +26,8 @@ class Readings:
 class Detection:
     """What the detector says of one :class:`Readings`, aligned with it.
 
-    ``late`` (n,) marks readings that were not after the patient's last: not scored, NaN below.
+    ``late`` (n,) marks readings that were not after the patient's last, or so far behind the
+    stream that the patient is gone by then: not scored, NaN below.
     ``rarity`` (n,) patient-days; ``surprise`` (n, V) nats; ``expected``, ``low``, ``high`` (n, V)
     the prediction and its central 90 %; NaN where a vital was not measured. ``alerts`` in order
     of the offset that brought them, then time, patient and condition.

@@ -133,14 +133,12 @@ class Register:
 
     def names(self, rows: Ints) -> Spans:
         """The names of these rows (n,), all of one partition, one after the other."""
+        if not len(rows):
+            return Spans.of([])
+        held = self._partitions[int(self._owners.partition[rows[0]])]
         starts = self._owners.start[rows].astype(np.int64)
         lengths = self._owners.length[rows].astype(np.int64)
-        ends = np.cumsum(lengths)
-        packed = np.empty(int(lengths.sum()), dtype=np.uint8)
-        if len(rows):
-            held = self._partitions[int(self._owners.partition[rows[0]])]
-            _pack(held.names, starts, lengths, packed)
-        return Spans(packed, ends - lengths, lengths)
+        return Spans(held.names, starts, lengths).packed()
 
     def _make_room(self, held: _Partition, names: int, size: int) -> None:
         slots, room = len(held.slots.row), len(held.names)
@@ -282,12 +280,3 @@ def _rebuild(
             names[end + byte] = before[begin + byte]
         end += old.length[place]
     return end
-
-
-@compiled
-def _pack(names: Buffer, starts: Ints, lengths: Ints, packed: Buffer) -> None:
-    end = 0
-    for i in range(len(starts)):
-        for place in range(lengths[i]):
-            packed[end + place] = names[starts[i] + place]
-        end += lengths[i]

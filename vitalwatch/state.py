@@ -89,12 +89,15 @@ class Table:
 
     def copy(self, rows: Ints) -> npt.NDArray[np.uint8]:
         """The content of these rows, ``(n, row_bytes)``."""
+        if not len(rows):  # perhaps there is no row yet
+            return np.empty((0, self.row_bytes), dtype=np.uint8)
         copied: npt.NDArray[np.uint8] = self._raw[rows]
         return copied
 
     def put(self, rows: Ints, content: npt.NDArray[np.uint8]) -> None:
         """Overwrite these rows with what :meth:`copy` gave, here or in a table of equal layout."""
-        self._raw[rows] = content
+        if len(rows):
+            self._raw[rows] = content
 
     def grow(self, capacity: int) -> None:
         """Have at least ``capacity`` rows; rows that exist keep their content."""

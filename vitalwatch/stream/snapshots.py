@@ -133,12 +133,12 @@ class Writing(Iterator[Record]):
         reach = self._reach if part < self.parts - 1 else self.next_turn.reach
         header = _Header(self._whole, part, span.stop - span.start, reach)
         text = msgspec.json.encode(header)
-        names, rows = self._snapshot.patients[span], self._snapshot.rows[span]
+        names, rows = self._snapshot.patients[span].packed(), self._snapshot.rows[span]
         content = (
             len(text).to_bytes(_LENGTH_BYTES, "little"),
             text,
             names.lengths.astype("<u2").tobytes(),
-            b"".join(name or b"" for name in names),
+            names.data.tobytes(),
             np.ascontiguousarray(rows).data,
         )
         return b"".join((*content, _digest(key, *content)))
