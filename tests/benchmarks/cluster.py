@@ -34,18 +34,23 @@ class Progress:
         """When anything was first seen to be committed."""
         return next(when for when, total in self.readings() if total)
 
-    def rate(self, beyond: Mapping[int, int] | None = None) -> float:
-        """Readings a second from the first commit to the last.
-
-        With ``beyond``: from when every partition was so far.
-        """
-        began = next(
+    def begun(self, beyond: Mapping[int, int] | None = None) -> int:
+        """The first sample in which anything was committed, or all partitions were so far."""
+        return next(
             index
             for index, (_, offsets) in enumerate(self.samples)
             if (any(offsets.values()) if beyond is None else reached(offsets, beyond))
         )
-        (start, before), (end, after) = self.readings()[began], self.readings()[-1]
-        return (after - before) / (end - start) if end > start else float("nan")
+
+    def done(self, beyond: Mapping[int, int] | None = None) -> tuple[int, float]:
+        """How many readings were committed since then, and in how many seconds."""
+        (start, before), (end, after) = self.readings()[self.begun(beyond)], self.readings()[-1]
+        return after - before, end - start
+
+    def rate(self, beyond: Mapping[int, int] | None = None) -> float:
+        """Readings a second since then; NaN where all was committed at once."""
+        readings, seconds = self.done(beyond)
+        return readings / seconds if readings else float("nan")
 
 
 def reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:

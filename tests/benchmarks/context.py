@@ -78,9 +78,9 @@ class Context:
             self.say(f"{readings:,} readings of {patients:,} patients written in {seconds:.0f} s")
         return prefix
 
-    def worker(self, prefix: str, group: str, *flags: str) -> Worker:
+    def worker(self, prefix: str, group: str, *flags: str, port: int = 0) -> Worker:
         """A daemon with default settings; use it as a context."""
-        return Worker(self.cluster, prefix, group, self.folder, *flags)
+        return Worker(self.cluster, prefix, group, self.folder, *flags, port=port)
 
     def subject(self, name: object, *arguments: object) -> dict[str, Any]:
         """Run one of :mod:`~tests.benchmarks.subjects`; its figures."""

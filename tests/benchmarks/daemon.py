@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ STOP_SECONDS = 20.0
 class Worker:
     """A daemon of ``group`` on the topics of ``prefix``; use it as a context.
 
-    ``before`` is a command that runs it, such as a profiler's.
+    ``port`` is that of its metrics, by default a free one; by it a worker is known after a crash.
     """
 
     def __init__(
@@ -28,14 +27,13 @@ class Worker:
         group: str,
         folder: Path,
         *flags: str,
-        before: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
         command = [
-            *before,
             *(sys.executable, "-m", "vitalwatch.commands.main", "run"),
             *("--kafka-bootstrap", cluster.address, "--topics-prefix", prefix),
             *("--daemon-group", group),
-            *("--monitoring-port", "0", "--monitoring-log-format", "json", *flags),
+            *("--monitoring-port", str(port), "--monitoring-log-format", "json", *flags),
         ]
         self._log = folder / f"daemon-{time.monotonic_ns()}.log"
         self.began = time.monotonic()

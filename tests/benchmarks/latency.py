@@ -24,7 +24,9 @@ def measure(context: Context) -> list[Figure]:
     if context.maximum is None:
         small = context.size.patients[0]
         context.say("the daemon's maximum, of which 70 % is taken")
-        context.maximum = throughput.daemon(context, context.topic(small, context.size.readings))
+        context.maximum = throughput.daemon(
+            context, context.topic(small, context.size.readings)
+        ).rate
     fast = SHARE * context.maximum
     patients = int(min(_PATIENTS_AT_MOST, max(fast, 1000)))
     return [

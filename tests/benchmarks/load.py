@@ -53,7 +53,7 @@ def wire(ward: Ward, count: int | None = None) -> Iterator[Wire]:
                 each.patient.encode(),
                 int(each.time),  # type: ignore[arg-type]  # the simulator's are numbers
                 b'{"patient":"%b","time":' % each.patient.encode(),
-                b',"vitals":%b,"seq":%d,"device":"monitor-%06d","ward":"W%02d","bed":"%02d"}'
+                b',"vitals":%b,"seq":%d,"device":"bedside-monitor-%06d","ward":"medical-%02d","bed":"%02d"}'
                 % (vitals, frame, number, number // 30 % 100, number % 30),
             )
             sent += 1

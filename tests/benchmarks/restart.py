@@ -1,5 +1,6 @@
 """A daemon is killed in the middle of its work and another started: how long is the gap?"""
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -42,7 +43,10 @@ def _gap(context: Context, rate: int, *flags: str) -> float:
     topic = cluster.make_topics(prefix).readings
     life = size.restart_seconds + _LIMIT_SECONDS
     publishing = command("publisher", cluster.address, topic, rate, rate, life)
-    with context.undisturbed(), context.worker(prefix, prefix, *flags) as worker:
+    with socket.socket() as probe:  # a port of its own, as the default one is on a real machine
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with context.undisturbed(), context.worker(prefix, prefix, *flags, port=port) as worker:
         worker.wait_until_ready()
         publisher = subprocess.Popen(publishing, stdout=subprocess.DEVNULL)
         try:
@@ -51,7 +55,7 @@ def _gap(context: Context, rate: int, *flags: str) -> float:
             worker.kill()
             killed = time.monotonic()
             behind = sum(cluster.committed(prefix, topic).values())
-            with context.worker(prefix, prefix, *flags) as successor:
+            with context.worker(prefix, prefix, *flags, port=port) as successor:
                 ready = successor.wait_until_ready() + successor.began - killed
                 when, done = _caught_up(context, prefix, topic, successor.check)
         finally:

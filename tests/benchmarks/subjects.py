@@ -20,6 +20,26 @@ from kafka import KafkaConsumer, KafkaProducer
 Result = dict[str, float]
 
 
+class Stopwatch:
+    """Seconds, and seconds of this process's processor time, since it was started."""
+
+    def __init__(self) -> None:
+        self._wall = self._processor = 0.0
+
+    def start(self) -> None:
+        """Start, unless it runs."""
+        if not self._wall:
+            self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> float:
+        """Of the wall clock."""
+        return time.perf_counter() - self._wall
+
+    def read(self) -> Result:
+        """Both."""
+        return {"seconds": self.seconds(), "processor": time.process_time() - self._processor}
+
+
 def poll(arguments: argparse.Namespace) -> Result:
     """The client's bare loop: count the records that ``poll`` gives."""
     consumer = KafkaConsumer(
@@ -31,16 +51,17 @@ def poll(arguments: argparse.Namespace) -> Result:
     if arguments.tuned:
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+    watch = Stopwatch()
     first = count = 0
-    began = ended = 0.0
     while count < arguments.readings:
         for records in consumer.poll(timeout_ms=1000, max_records=arguments.records).values():
             count += len(records)
-        if not first:
-            first, began = count, time.perf_counter()
-        ended = time.perf_counter()
+        if count and not first:
+            first = count
+            watch.start()
+    result = watch.read()
     consumer.close()
-    return {"readings": count - first, "seconds": ended - began}
+    return {"readings": count - first, **result}
 
 
 def loop(arguments: argparse.Namespace) -> Result:
@@ -57,11 +78,10 @@ def loop(arguments: argparse.Namespace) -> Result:
         auto_offset_reset="earliest",
         enable_auto_commit=True,
     )
+    watch = Stopwatch()
     count = alerts = 0
-    began = 0.0
     for record in consumer:
-        if not began:
-            began = time.perf_counter()
+        watch.start()
         reading = json.loads(record.value)
         patient = reading["patient"]
         state = states.get(patient) or model.blank()
@@ -71,13 +91,13 @@ def loop(arguments: argparse.Namespace) -> Result:
             producer.send(arguments.alerts, json.dumps(alert).encode(), patient.encode())
             alerts += 1
         count += 1
-        if count == arguments.readings or time.perf_counter() - began > arguments.seconds:
+        if count == arguments.readings or watch.seconds() > arguments.seconds:
             break
     producer.flush()
-    ended = time.perf_counter()
+    result = watch.read()
     consumer.close()
     producer.close()
-    return {"readings": count, "seconds": ended - began, "alerts": alerts}
+    return {"readings": count, "alerts": alerts, **result}
 
 
 def quix(arguments: argparse.Namespace) -> Result:
@@ -95,19 +115,18 @@ def quix(arguments: argparse.Namespace) -> Result:
         state_dir=Path(arguments.folder) / arguments.group,
         loglevel="WARNING",
     )
+    watch = Stopwatch()
     count = alerts = 0
-    began = 0.0
 
     def step(reading: dict[str, Any], store: Any) -> dict[str, Any] | None:
-        nonlocal count, alerts, began
-        if not began:
-            began = time.perf_counter()
+        nonlocal count, alerts
+        watch.start()
         content = store.get_bytes("state")
         state = State.unpack(content, model.hidden) if content else model.blank()
         state, surprise = model.step(state, reading["time"], reading["vitals"])
         store.set_bytes("state", state.pack())
         count += 1
-        if count == arguments.readings or time.perf_counter() - began > arguments.seconds:
+        if count == arguments.readings or watch.seconds() > arguments.seconds:
             application.stop()
         if surprise <= HIGH_SURPRISE:
             return None
@@ -119,7 +138,7 @@ def quix(arguments: argparse.Namespace) -> Result:
     found = found.filter(lambda alert: alert is not None)
     found.to_topic(application.topic(arguments.alerts, value_serializer="json"))
     application.run()
-    return {"readings": count, "seconds": time.perf_counter() - began, "alerts": alerts}
+    return {"readings": count, "alerts": alerts, **watch.read()}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,26 +36,41 @@ def measure(context: Context) -> list[Figure]:
     return [*_compare(context, small, targets=True), *_compare(context, large, targets=False)]
 
 
-def daemon(context: Context, prefix: str, *, check: bool = False) -> float:
-    """Readings a second of a daemon that finds the topic full.
+class Speed(NamedTuple):
+    """Readings a second, and µs of the process's processor time a reading."""
+
+    rate: float
+    processor: float
+
+
+def daemon(context: Context, prefix: str, *, check: bool = False) -> Speed:
+    """A daemon that finds the topic full.
 
     With ``check`` its scores are counted: every reading must have been scored once.
     """
+    processor: list[float] = []
+
+    def sample() -> None:
+        worker.check()
+        processor.append(worker.cpu_seconds())
+
     topic = context.cluster.make_topics(prefix).readings
     context.cluster.empty_outputs(prefix)
     ends, group = context.cluster.ends(topic), context.name("daemon")
     with context.undisturbed(), context.worker(prefix, group) as worker:
-        progress = context.cluster.follow(group, topic, ends, worker.check)
-        cpu, total = worker.cpu_seconds(), sum(ends.values())
-        late = worker.wait_until_counted(total)
-    rate, start = progress.rate(), progress.first() - worker.began
+        progress = context.cluster.follow(group, topic, ends, sample)
+        processor.append(worker.cpu_seconds())
+        late = worker.wait_until_counted(sum(ends.values()))
+    readings, _ = progress.done()
+    used = processor[-1] - processor[progress.begun()]
+    speed = Speed(progress.rate(), used / readings * 1e6 if readings else math.nan)
     context.say(
-        f"  daemon: {rate:,.0f} readings/s; first scores {start:.1f} s after its start; "
-        f"{cpu:.1f} s of processor in all"
+        f"  daemon: {speed.rate:,.0f} readings/s, {speed.processor:.2f} µs of processor each; "
+        f"first scores {progress.first() - worker.began:.1f} s after its start"
     )
     if check:
-        _check(context, prefix, total - late)
-    return rate
+        _check(context, prefix, sum(ends.values()) - late)
+    return speed
 
 
 def _check(context: Context, prefix: str, total: int) -> None:
@@ -79,17 +95,17 @@ def _compare(context: Context, patients: int, *, targets: bool) -> list[Figure]:
     size = context.size
     prefix = context.topic(patients, size.readings)
     subjects = _subjects(context)
-    runs: dict[str, list[float]] = {name: [] for name in (*subjects, _DAEMON)}
+    runs: dict[str, list[Speed]] = {name: [] for name in (*subjects, _DAEMON)}
     context.say("a first daemon, not counted: it may have to compile")
     daemon(context, prefix)
     for number in range(size.runs):
         context.say(f"throughput, {patients:,} patients, run {number + 1} of {size.runs}")
         for name, arguments in subjects.items():
-            runs[name].append(_rate(context, prefix, *arguments))
+            runs[name].append(_subject(context, prefix, *arguments))
         runs[_DAEMON].append(daemon(context, prefix, check=targets and number == 0))
     of = {
-        name: Figure(f"{name}, {patients:,} patients", values, "readings/s")
-        for name, values in runs.items()
+        name: Figure(f"{name}, {patients:,} patients", [s.rate for s in speeds], "readings/s")
+        for name, speeds in runs.items()
     }
     if targets:
         context.maximum = of[_DAEMON].median
@@ -104,7 +120,13 @@ def _compare(context: Context, patients: int, *, targets: bool) -> list[Figure]:
         )
         for word, name in slower.items()
     ]
-    return [*of.values(), *ratios]
+    processor = [
+        Figure(
+            f"processor time: {name}, {patients:,} patients", [s.processor for s in speeds], "µs"
+        )
+        for name, speeds in runs.items()
+    ]
+    return [*of.values(), *ratios, *processor]
 
 
 def _subjects(context: Context) -> dict[str, tuple[object, ...]]:
@@ -120,16 +142,20 @@ def _subjects(context: Context) -> dict[str, tuple[object, ...]]:
     if importlib.util.find_spec("quixstreams"):
         for guarantee in ("at-least-once", "exactly-once"):
             how = ("--guarantee", guarantee, "--folder", context.folder)
-            subjects[f"quixstreams {guarantee}"] = ("quix", *slow, *how)
+            subjects[f"quixstreams {guarantee}"] = ("quix", *how, *slow)
     else:
         context.say("quixstreams is not installed, so not compared: pip install -e '.[bench]'")
     return subjects
 
 
-def _rate(context: Context, prefix: str, name: object, *flags: object) -> float:
+def _subject(context: Context, prefix: str, name: object, *flags: object) -> Speed:
     topic, group = context.cluster.make_topics(prefix).readings, context.name(str(name))
     with context.undisturbed():
         figures = context.subject(name, topic, group, context.size.readings, *flags)
-    rate = figures["readings"] / figures["seconds"] if figures["readings"] else math.nan
-    context.say(f"  {group.split('-')[0]} {flags[-1] if flags else ''}: {rate:,.0f} readings/s")
-    return rate
+    readings = figures["readings"] or math.nan
+    speed = Speed(readings / figures["seconds"], figures["processor"] / readings * 1e6)
+    context.say(
+        f"  {name} {' '.join(map(str, flags[:2]))}: {speed.rate:,.0f} readings/s, "
+        f"{speed.processor:.2f} µs of processor each"
+    )
+    return speed
