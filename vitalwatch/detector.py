@@ -148,6 +148,7 @@ class Detector:
             del self._by_number[source.number]
             rows = self._register.close(source.number)
             self._alarms.forget(rows)
+            self._alarms.close(source.number)
             self._state.free(rows)
 
     def snapshot(self, topic: str, partition: int) -> Snapshot:

@@ -6,22 +6,11 @@ import numpy as np
 
 from vitalwatch import config
 from vitalwatch.alarms import limits, wording
-from vitalwatch.alarms.conditions import (
-    COUNT,
-    DETERIORATION,
-    HIGHS,
-    IMPLAUSIBLE,
-    LOWS,
-    MEDIUM,
-    NO_BREATHING,
-    NO_HEARTBEAT,
-    NO_SIGNAL,
-    STALE,
-)
+from vitalwatch.alarms.conditions import STALE
 from vitalwatch.alarms.explain import Explanation
-from vitalwatch.alarms.machine import UNKNOWN, Machine, Transitions
+from vitalwatch.alarms.machine import NOTHING, Machine, Transitions
 from vitalwatch.alarms.technical import Assessment, Watch
-from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
+from vitalwatch.arrays import Floats, Ints
 from vitalwatch.messages import Alert, Origin
 from vitalwatch.state import Field, Table
 
@@ -52,12 +41,17 @@ class Alarms:
 
         ``partition`` is the number that their readings will have from now on.
         """
-        self._watch.adopt(rows, partition)
+        self._watch.staleness.adopt(rows, partition)
         self._machine.adopt(rows)
 
     def forget(self, rows: Ints) -> None:
         """Let go of patients (n,): to be called before their rows are freed or overwritten."""
         self._machine.forget(rows)
+        self._watch.staleness.forget(rows)
+
+    def close(self, partition: int) -> None:
+        """Let go of a partition, all of whose patients are forgotten."""
+        self._watch.staleness.close(partition)
 
     def assess(
         self, rows: Ints, times: Ints, values: Floats, stream: Ints, partition: Ints
@@ -78,30 +72,23 @@ class Alarms:
         ``rarity`` (n,) patient-days, NaN where the network had nothing to score. A signal that
         was lost before a reading is raised first, at its deadline.
         """
-        count = len(rows)
+        limits.judge(
+            assessment.clean,
+            assessment.artefact,
+            rarity,
+            self._level_days,
+            rows,
+            self._state["dipped"],
+            assessment.level,
+            assessment.clear,
+        )
+        if not assessment.stale.any():
+            return self._machine.step(rows, times, assessment.level, assessment.clear)
         lost = np.flatnonzero(assessment.stale)
         lost = lost[~self._machine.active(rows[lost], STALE)]
-
-        level = np.full((count, COUNT), UNKNOWN, dtype=np.int8)
-        clear = np.zeros((count, COUNT), dtype=np.bool_)
-        level[:, LOWS], clear[:, LOWS] = limits.lows(assessment.clean, assessment.artefact)
-        level[:, HIGHS], clear[:, HIGHS] = limits.highs(assessment.clean, assessment.artefact)
-        level[:, DETERIORATION], clear[:, DETERIORATION], self._state["dipped"][rows] = (
-            limits.deterioration(rarity, self._level_days, self._state["dipped"][rows])
-        )
-        for columns, technical in (
-            (IMPLAUSIBLE, assessment.implausible),
-            (NO_SIGNAL, assessment.no_signal),
-            (NO_BREATHING, assessment.no_breathing),
-            (NO_HEARTBEAT, assessment.no_heartbeat),
-            (STALE, np.zeros(count, dtype=np.int8)),
-        ):
-            level[:, columns] = technical
-            clear[:, columns] = technical == 0
-        if not lost.size:
-            return self._machine.step(rows, times, level, clear)
-        before = self._raise_stale(rows[lost], assessment.deadline[lost], lost)
-        return before.joined(self._machine.step(rows, times, level, clear))
+        before = self._machine.hold(rows[lost], assessment.deadline[lost], STALE).pointing(lost)
+        later = self._machine.step(rows, times, assessment.level, assessment.clear)
+        return before.joined(later)
 
     def stale(self, partition: int, stream: int) -> Transitions:
         """Signals of a partition that are lost now that its stream time is ``stream`` ms.
@@ -109,19 +96,20 @@ class Alarms:
         For the end of a batch, after its readings. The events have no reading (reading -1); each
         belongs to the first record of the batch that brought the stream to the event's time.
         """
-        rows, deadlines = self._watch.due(partition, stream)
+        rows, deadlines = self._watch.staleness.due(partition, stream)
+        if not len(rows):
+            return NOTHING
         new = ~self._machine.active(rows, STALE)
-        rows, deadlines = rows[new], deadlines[new]
-        return self._raise_stale(rows, deadlines, np.full(len(rows), -1))
+        return self._lost(rows[new], deadlines[new])
 
     def discharge(self, rows: Ints, times: Ints) -> Transitions:
         """Clear all alarms of patients (n,) who are gone at ``times`` (n,) ms.
 
         A signal that was lost before, but not yet said to be, is raised first.
         """
-        deadlines = self._watch.deadlines(rows)
+        deadlines = self._watch.staleness.deadlines(rows)
         lost = (deadlines <= times) & ~self._machine.active(rows, STALE)
-        before = self._raise_stale(rows[lost], deadlines[lost], np.full(np.count_nonzero(lost), -1))
+        before = self._lost(rows[lost], deadlines[lost])
         return before.joined(self._machine.end(rows, times))
 
     def alerts(
@@ -145,8 +133,7 @@ class Alarms:
             for event, patient, origin in zip(events, patients, origins, strict=True)
         ]
 
-    def _raise_stale(self, rows: Ints, deadlines: Ints, index: Ints) -> Transitions:
-        level: Bytes8 = np.full((len(rows), COUNT), UNKNOWN, dtype=np.int8)
-        level[:, STALE] = MEDIUM
-        clear: Bools = np.zeros(level.shape, dtype=np.bool_)
-        return self._machine.step(rows, deadlines, level, clear).pointing(index)
+    def _lost(self, rows: Ints, deadlines: Ints) -> Transitions:
+        """Signals that are lost without a reading."""
+        raised = self._machine.hold(rows, deadlines, STALE)
+        return raised.pointing(np.full(len(rows), -1))

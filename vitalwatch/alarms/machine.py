@@ -8,17 +8,20 @@
                                          +- escalated: at the top level for its delay
 
 All times are event times, so what comes out depends on the readings alone. Only conditions
-that are not idle, or that a reading puts at a level, are touched.
+that are not idle, or that a reading puts at a level, are touched: of a patient whose conditions
+are all idle and stay so, the phases are read and nothing else.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vitalwatch.alarms.conditions import CONDITIONS, COUNT, PHYSIOLOGICAL
 from vitalwatch.arrays import Bools, Bytes8, Ints
+from vitalwatch.compiled import compiled
 from vitalwatch.state import NEVER, Field, Table
 
 IDLE: Final = 0
@@ -74,6 +77,11 @@ class Transitions:
         columns = (getattr(self, field.name).tolist() for field in fields(self))
         return map(Event._make, zip(*columns, strict=True))
 
+    @classmethod
+    def of(cls, events: npt.NDArray[Any]) -> "Transitions":
+        """From records with a field for each column."""
+        return cls(*(events[field.name].copy() for field in fields(cls)))
+
     def pointing(self, readings: Ints) -> "Transitions":
         """The same, where the call's positions stand for those in ``readings``."""
         return replace(self, reading=readings[self.reading])
@@ -88,19 +96,37 @@ class Transitions:
         return Transitions(*columns)
 
 
-_NO_INTS: Final = np.empty(0, dtype=np.int64)
-_NO_BYTES: Final = np.empty(0, dtype=np.int8)
-NOTHING: Final = Transitions(
-    _NO_INTS, _NO_INTS, _NO_INTS, _NO_BYTES, _NO_BYTES, _NO_INTS, _NO_INTS, _NO_INTS
+_EVENT: Final = np.dtype(
+    [
+        ("reading", np.int64),
+        ("rows", np.int64),
+        ("condition", np.int64),
+        ("event", np.int8),
+        ("priority", np.int8),
+        ("time", np.int64),
+        ("onset", np.int64),
+        ("raised", np.int64),
+    ],
+    align=True,
+)
+NOTHING: Final = Transitions.of(np.empty(0, dtype=_EVENT))
+
+_PHYSIOLOGICAL: Final = PHYSIOLOGICAL.stop
+_RULE: Final = ("priority", "delay", "top", "top_delay", "hold", "refractory", "top_refractory")
+_RULES: Final = np.array(
+    [tuple(getattr(condition, name) for name in _RULE) for condition in CONDITIONS],
+    dtype=[(name, np.int64) for name in _RULE],
 )
 
-_BASE: Final = np.array([c.priority for c in CONDITIONS], dtype=np.int8)
-_DELAY: Final = np.array([c.delay for c in CONDITIONS])
-_TOP: Final = np.array([c.top for c in CONDITIONS], dtype=np.int8)
-_TOP_DELAY: Final = np.array([c.top_delay for c in CONDITIONS])
-_HOLD: Final = np.array([c.hold for c in CONDITIONS])
-_REFRACTORY: Final = np.array([c.refractory for c in CONDITIONS])
-_TOP_REFRACTORY: Final = np.array([c.top_refractory for c in CONDITIONS])
+
+class _States(NamedTuple):
+    """Views of all rows (R, C); see :class:`Machine`."""
+
+    phase: Bytes8
+    priority: Bytes8
+    onset: Ints
+    turn: Ints
+    changed: Ints
 
 
 class Machine:
@@ -113,6 +139,7 @@ class Machine:
         # level, NEVER if not. changed: when last raised (active) or cleared (else).
         self._state = table
         self._in_alarm = 0
+        self._events: npt.NDArray[Any] = np.empty(0, dtype=_EVENT)
         table.declare(
             {
                 "phase": Field(np.int8, COUNT, IDLE),
@@ -139,10 +166,6 @@ class Machine:
     def forget(self, rows: Ints) -> None:
         """Leave these patients (n,) out of the count: their rows are about to be made blank."""
         self._in_alarm -= self._count(rows)
-
-    def _count(self, rows: Ints) -> int:
-        active = self._state["phase"][rows, PHYSIOLOGICAL] >= ACTIVE
-        return int(np.count_nonzero(active.any(axis=1)))
 
     def end(self, rows: Ints, times: Ints) -> Transitions:
         """Clear every alarm of these patients (n,) at these times (n,) ms: they are gone."""
@@ -171,64 +194,134 @@ class Machine:
         condition's priority at this reading, 0 for none, UNKNOWN if it cannot be told;
         ``clear`` (n, C) whether it is over, beyond hysteresis (never with a level above 0).
         """
-        phases = self._state["phase"][rows]
-        concerned = (level > 0) | ((phases != IDLE) & (level >= 0))
-        index, c = np.nonzero(concerned)
-        if not index.size:
-            return NOTHING
-        place = rows[index], c
-        phase, last = phases[index, c], self._state["priority"][place]
-        onset, turn, changed = (self._state[name][place] for name in ("onset", "turn", "changed"))
-        now, level, clear = times[index], level[index, c], clear[index, c]
-        base, top = _BASE[c], _TOP[c]
+        events = self._room(len(rows) * COUNT)
+        count, more = _step(rows, times, level, clear, self._states(), _RULES, events)
+        self._in_alarm += more
+        return Transitions.of(events[:count]) if count else NOTHING
 
-        # The way in: the level holds, and within it perhaps the top level.
-        phase[(phase == PENDING) & (level == 0)] = IDLE
-        starts = (phase == IDLE) & (level > 0)
-        phase[starts] = PENDING
-        onset[starts] = now[starts]
-        returns = (phase == CLEARING) & ~clear
-        phase[returns] = ACTIVE
-        turn[starts | returns] = NEVER
-        at_top = (top > 0) & (level >= top)
-        rising = (phase != CLEARING) & (phase != IDLE)
-        begins = rising & at_top & (turn == NEVER)
-        turn[begins] = now[begins]
-        turn[rising & ~at_top] = NEVER
-        topped = rising & at_top & (now - turn >= _TOP_DELAY[c])
+    def hold(self, rows: Ints, times: Ints, condition: int) -> Transitions:
+        """Advance one technical condition, which holds for these patients at these times (n,)."""
+        events = self._room(len(rows))
+        count = _hold(rows, times, condition, self._states(), _RULES, events)
+        return Transitions.of(events[:count]) if count else NOTHING
 
-        # Raise, unless the last alarm of this kind and priority is too recent.
-        held = (level > 0) & (now - onset >= _DELAY[c])
-        wanted = np.where(topped, top, np.where(held, base, 0)).astype(np.int8)
-        rest = np.where(topped, _TOP_REFRACTORY[c], _REFRACTORY[c])
-        free = (wanted > last) | (now - changed >= rest)
-        raised = (phase == PENDING) & (wanted > 0) & free
-        escalated = (phase == ACTIVE) & topped & (last < top)
-        phase[raised] = ACTIVE
-        changed[raised] = now[raised]
-        last = np.where(raised | escalated, wanted, last)
+    def _count(self, rows: Ints) -> int:
+        active = self._state["phase"][rows, PHYSIOLOGICAL] >= ACTIVE
+        return int(np.count_nonzero(active.any(axis=1)))
 
-        # The way out.
-        calms = (phase == ACTIVE) & clear
-        phase[calms] = CLEARING
-        turn[calms] = now[calms]
-        cleared = (phase == CLEARING) & (now - turn >= _HOLD[c])
-        since = changed.copy()
-        phase[cleared] = IDLE
-        changed[cleared] = now[cleared]
+    def _states(self) -> _States:
+        state = self._state
+        return _States(
+            state["phase"], state["priority"], state["onset"], state["turn"], state["changed"]
+        )
 
-        changing = np.unique(rows[index[raised | cleared]])
-        self._in_alarm -= self._count(changing)
-        self._state["phase"][place] = phase
-        self._in_alarm += self._count(changing)
-        self._state["priority"][place] = last
-        self._state["onset"][place] = onset
-        self._state["turn"][place] = turn
-        self._state["changed"][place] = changed
+    def _room(self, count: int) -> npt.NDArray[Any]:
+        """Records for at least so many events, to be filled."""
+        if len(self._events) < count:
+            self._events = np.empty(count, dtype=_EVENT)
+        return self._events
 
-        event = np.where(raised, RAISED, np.where(escalated, ESCALATED, CLEARED)).astype(np.int8)
-        k = np.flatnonzero(raised | escalated | cleared)
-        index = index[k]
-        # A patient whose clock lags behind the stream may come back before the stale deadline.
-        time = np.maximum(now[k], since[k])
-        return Transitions(index, rows[index], c[k], event[k], last[k], time, onset[k], since[k])
+
+@compiled
+def _step(
+    rows: Ints,
+    times: Ints,
+    level: Bytes8,
+    clear: Bools,
+    states: _States,
+    rules: npt.NDArray[Any],
+    events: npt.NDArray[Any],
+) -> tuple[int, int]:
+    """Fill ``events``: how many there are, and how many more patients are in alarm."""
+    count = more = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        for c in range(len(rules)):
+            if level[i, c] > 0 or (states.phase[row, c] != IDLE and level[i, c] >= 0):
+                before = _in_alarm(row, states.phase)
+                event = events[count]
+                event.reading = i
+                if _advance(row, c, times[i], level[i, c], clear[i, c], states, rules[c], event):
+                    more += _in_alarm(row, states.phase) - before
+                    count += 1
+    return count, more
+
+
+@compiled
+def _hold(
+    rows: Ints,
+    times: Ints,
+    c: int,
+    states: _States,
+    rules: npt.NDArray[Any],
+    events: npt.NDArray[Any],
+) -> int:
+    """Fill ``events``: how many there are."""
+    count = 0
+    rule = rules[c]
+    for i in range(len(rows)):
+        event = events[count]
+        event.reading = i
+        if _advance(rows[i], c, times[i], rule.priority, False, states, rule, event):
+            count += 1
+    return count
+
+
+@compiled
+def _in_alarm(row: int, phase: Bytes8) -> int:
+    """1 if a physiological condition of a patient is in alarm, else 0."""
+    for c in range(_PHYSIOLOGICAL):
+        if phase[row, c] >= ACTIVE:
+            return 1
+    return 0
+
+
+@compiled
+def _advance(
+    row: int, c: int, now: int, level: int, clear: bool, states: _States, rule: Any, event: Any
+) -> bool:
+    """Advance one condition of one patient; whether there is an event, which is then filled in."""
+    phase, priority = states.phase[row, c], states.priority[row, c]
+    onset, turn, changed = states.onset[row, c], states.turn[row, c], states.changed[row, c]
+    happened = -1
+
+    if phase == IDLE:
+        phase, onset, turn = PENDING, now, NEVER
+    elif phase == PENDING and level == 0:
+        phase = IDLE
+    elif phase == CLEARING and not clear:
+        phase, turn = ACTIVE, NEVER
+
+    if phase in (PENDING, ACTIVE):
+        if rule.top == 0 or level < rule.top:
+            turn = NEVER
+        elif turn == NEVER:
+            turn = now
+        topped = turn != NEVER and now - turn >= rule.top_delay
+        wanted, rest = 0, 0
+        if topped:
+            wanted, rest = rule.top, rule.top_refractory
+        elif now - onset >= rule.delay:
+            wanted, rest = rule.priority, rule.refractory
+        if phase == ACTIVE:
+            if topped and priority < rule.top:
+                priority, happened = wanted, ESCALATED
+        elif wanted > priority or (wanted > 0 and now - changed >= rest):
+            phase, priority, changed, happened = ACTIVE, wanted, now, RAISED
+
+    raised = changed
+    if phase == ACTIVE and clear:
+        phase, turn = CLEARING, now
+    if phase == CLEARING and now - turn >= rule.hold:
+        phase, changed, happened = IDLE, now, CLEARED
+
+    states.phase[row, c], states.priority[row, c] = phase, priority
+    states.onset[row, c], states.turn[row, c], states.changed[row, c] = onset, turn, changed
+    if happened < 0:
+        return False
+    event.rows, event.condition = row, c
+    event.event, event.priority = happened, priority
+    # A patient whose clock lags behind the stream may come back before the stale deadline.
+    event.time = max(now, raised)
+    event.onset, event.raised = onset, raised
+    return True
