@@ -141,6 +141,9 @@ def test_scores_and_alerts_do_not_depend_on_how_the_log_is_cut(
 @example([("a", 0), ("b", 40), ("a", 0)], {2})  # a repetition of what was discharged since
 @example([("a", 0), ("b", 10), ("a", 0)], {2})  # a repetition after the signal was lost
 @example([("b", 70), ("a", 0), ("b", 71)], {1})  # a clock behind by more than the discharge period
+@example(
+    [("a", 0), ("b", 0), ("b", 7), ("a", 37), ("a", 42)], {4}
+)  # gone before the signal is lost
 def test_the_cut_makes_no_difference_whatever_the_clocks_show(
     seen: list[tuple[str, int]], cuts: set[int]
 ) -> None:

@@ -19,7 +19,7 @@ def planned(planner: Planner, readings: list[tuple[int, int]], last: Ints) -> Pl
 
 def rounds(plan: Plan) -> list[list[int]]:
     return [
-        plan.order[begin:end].tolist()
+        plan.places[begin:end].tolist()
         for begin, end in zip(plan.edges[:-1], plan.edges[1:], strict=True)
     ]
 
@@ -29,15 +29,13 @@ def test_round_k_holds_each_patients_kth_reading_that_counts_in_log_order(
     batches: list[list[tuple[int, int]]],
 ) -> None:
     planner, last = Planner(GONE), np.full(6, NEVER)
-    stream = NEVER
     for readings in batches:
         plan = planned(planner, readings, last)
         seen: dict[int, list[int]] = {}
         back = []
-        highest = stream = NEVER
+        stream = NEVER
         for place, (row, time) in enumerate(readings):
-            highest = max(highest, time)
-            stream = highest
+            stream = max(stream, time)
             heard = readings[seen[row][-1]][1] if seen.get(row) else int(last[row])
             gone = row >= 0 and heard != NEVER and stream >= heard + GONE
             if row >= 0 and stream < time + GONE and (gone or time > heard):
@@ -46,6 +44,7 @@ def test_round_k_holds_each_patients_kth_reading_that_counts_in_log_order(
                 back += [place] if gone else []
         counted = sorted(place for places in seen.values() for place in places)
         assert np.flatnonzero(~plan.late).tolist() == counted
+        assert list(zip(plan.rows, plan.times, strict=True)) == [readings[i] for i in plan.places]
         assert np.flatnonzero(plan.back).tolist() == back
         assert [turn == sorted(turn) for turn in rounds(plan)] == [True] * len(rounds(plan))
         for k, turn in enumerate(rounds(plan)):
@@ -60,6 +59,7 @@ def test_a_patient_who_was_away_by_his_own_time_alone_is_a_new_patient_too() -> 
     plan = Planner(GONE).plan(
         np.array([0, 0]), np.array([5, 5 + GONE]), np.array([NEVER, NEVER]), np.full(1, NEVER)
     )
+    assert plan.reached.tolist() == [5, 5 + GONE]
     assert (plan.back.tolist(), plan.late.tolist()) == ([False, True], [False, False])
 
 

@@ -51,19 +51,15 @@ class _Source:
 class _Batch:
     """All readings of one call, n, of which m count; where a partition's lie, by its number.
 
-    ``offsets`` and ``stream`` (n,) are in log order; the rest is in order of rounds: ``rows``,
-    ``times`` and ``numbers`` (m,), the latter of the partitions; ``values`` (m, V); ``reached``
-    (m,) the stream's time or, if it is not there yet, the patient's own: that counts for himself.
+    ``offsets`` and ``stream`` (n,) are in log order; ``values`` (m, V) and ``numbers`` (m,), of
+    the partitions, are in order of rounds.
     """
 
     spans: dict[int, slice]
     offsets: Ints
     stream: Ints
     plan: Plan
-    rows: Ints
-    times: Ints
     values: Floats
-    reached: Ints
     numbers: Ints
 
     def place(self, number: int, time: int, after: int, before: int | None = None) -> int:
@@ -249,10 +245,8 @@ class Detector:
             rows.append(self._rows(source, readings, stream))
             spans[source.number] = slice(begin, begin + len(stream))
             begin += len(stream)
-        times = _joined([readings.times for readings in batch])
-        stream, known = _joined(streams), _joined(rows)
-        plan = self._planner.plan(known, times, stream, self._state["times"])
-        order = plan.order
+        times, stream = _joined([readings.times for readings in batch]), _joined(streams)
+        plan = self._planner.plan(_joined(rows), times, stream, self._state["times"])
         numbers = [
             np.full(len(each), source.number) for each, source in zip(rows, sources, strict=True)
         ]
@@ -261,11 +255,8 @@ class Detector:
             offsets=_joined([readings.offsets for readings in batch]),
             stream=stream,
             plan=plan,
-            rows=known[order],
-            times=times[order],
-            values=_joined([readings.values for readings in batch])[order],
-            reached=np.maximum(stream, times)[order],
-            numbers=_joined(numbers)[order],
+            values=_joined([readings.values for readings in batch])[plan.places],
+            numbers=_joined(numbers)[plan.places],
         )
 
     def _rows(self, source: _Source, readings: Readings, stream: Ints) -> Ints:
@@ -282,10 +273,10 @@ class Detector:
 
     def _discharge_who_returns(self, joined: _Batch, span: slice, output: _Output) -> None:
         """Who was gone before his reading of this round is a new patient now."""
-        places = joined.plan.order[span]
+        places = joined.plan.places[span]
         back = joined.plan.back[places]
         if back.any():
-            rows, places = joined.rows[span][back], places[back]
+            rows, places = joined.plan.rows[span][back], places[back]
             ended = self._alarms.discharge(rows, self._state["times"][rows] + self._gone_ms)
             self._state.clear(rows)
             before = dict(zip(rows.tolist(), places.tolist(), strict=True))
@@ -293,9 +284,10 @@ class Detector:
 
     def _round(self, joined: _Batch, span: slice, output: _Output) -> None:
         """One reading each of distinct patients: judge, score, advance alarms, write alerts."""
-        places, rows, times = joined.plan.order[span], joined.rows[span], joined.times[span]
+        plan = joined.plan
+        places, rows, times = plan.places[span], plan.rows[span], plan.times[span]
         assessment = self._alarms.assess(
-            rows, times, joined.values[span], joined.reached[span], joined.numbers[span]
+            rows, times, joined.values[span], plan.reached[span], joined.numbers[span]
         )
         scores = self._scorer.step(rows, times, assessment.clean, self._calibration)
         answers = scores.answers
@@ -311,16 +303,15 @@ class Detector:
 
     def _end_of_batch(self, joined: _Batch, source: _Source, output: _Output) -> None:
         """Signals lost and patients discharged by now, by the partition's stream time."""
-        stream = source.clock.time
-        self._write(joined, self._alarms.stale(source.number, stream), output)
-        times = self._state["times"]
+        stream, times = source.clock.time, self._state["times"]
         gone = source.departures.due(stream, times)
-        if len(gone):
+        if len(gone):  # first, for nobody's signal is lost who is gone already
             ended = self._alarms.discharge(gone, times[gone] + self._gone_ms)
             self._write(joined, ended, output)
             self._alarms.forget(gone)
             self._register.leave(gone)
             self._state.free(gone)
+        self._write(joined, self._alarms.stale(source.number, stream), output)
 
     def _write(
         self,

@@ -17,13 +17,19 @@ from vitalwatch.state import NEVER
 class Plan:
     """What becomes of a batch of n readings.
 
-    ``order`` (m,) places of those that count, round by round, in log order within a round; round
-    k is ``order[edges[k]:edges[k + 1]]``. Of all n, in log order: ``late``; ``back``, who was
-    gone before this reading and is a new patient; ``previous`` the place of the patient's last
-    reading that counts, -1 if it is not in this batch.
+    Of the m that count, round by round, in log order within a round: ``places`` (m,) in the batch,
+    ``rows`` (m,), ``times`` (m,) and ``reached`` (m,): the stream's time or, if it is not there
+    yet, the patient's own. Round k is what lies from ``edges[k]`` to ``edges[k + 1]``.
+
+    Of all n, in log order: ``late``; ``back``, who was gone before this reading and is a new
+    patient; ``previous`` the place of the patient's last reading that counts, -1 if it is not in
+    this batch.
     """
 
-    order: Ints
+    places: Ints
+    rows: Ints
+    times: Ints
+    reached: Ints
     edges: list[int]
     late: Bools
     back: Bools
@@ -55,14 +61,16 @@ class Planner:
         else:
             self._latest[self._rows] = 0
         late, back = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-        previous, order, turn, before, edges = np.empty((5, count + 1), dtype=np.int64)
+        previous, turn, before, edges = np.empty((4, count + 1), dtype=np.int64)
+        counting = np.empty((4, count), dtype=np.int64)
         number = _plan(
             rows, times, stream, last, self._gone_ms, self._latest,
-            late, back, previous, order, turn, before, edges,
+            late, back, previous, turn, before, edges, counting,
         )  # fmt: skip
-        self._rows = rows[rows >= 0]
         bounds = edges[: number + 1].tolist()
-        return Plan(order[: bounds[-1]], bounds, late, back, previous[:count])
+        counting = counting[:, : bounds[-1]]
+        self._rows = counting[1]
+        return Plan(*counting, bounds, late, back, previous[:count])
 
     def latest(self, row: int) -> int:
         """The place of a patient's last reading that counts in the batch, -1 if there is none."""
@@ -80,10 +88,10 @@ def _plan(
     late: Bools,
     back: Bools,
     previous: Ints,
-    order: Ints,
     turn: Ints,
     before: Ints,
     edges: Ints,
+    counting: Ints,
 ) -> int:
     """Fill the last eight; the number of rounds. ``turn`` and ``before`` are of no use outside."""
     count = len(rows)
@@ -115,6 +123,8 @@ def _plan(
         before[k] = edges[k]
     for i in range(count):
         if turn[i] >= 0:
-            order[before[turn[i]]] = i
+            at = before[turn[i]]
             before[turn[i]] += 1
+            counting[0, at], counting[1, at], counting[2, at] = i, rows[i], times[i]
+            counting[3, at] = max(times[i], stream[i])
     return number
