@@ -75,8 +75,18 @@ def watched(cores: Sequence[int], others: Sequence[int] = ()) -> Iterator[Foreig
 
 def cpu_seconds(pid: int) -> float:
     """Processor time that a running process has used, without its children; 0 if it is gone."""
+    return _used(Path(f"/proc/{pid}/stat"))
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """The same of each of its threads, by the system's number for it."""
+    tasks = Path(f"/proc/{pid}/task")
+    return {int(task.name): _used(task / "stat") for task in tasks.iterdir()}
+
+
+def _used(stat: Path) -> float:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat.read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS

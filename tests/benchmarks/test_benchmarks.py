@@ -134,15 +134,20 @@ def test_a_patients_state_survives_a_store() -> None:
     assert again[2:] == state[2:]
 
 
-def test_stacks_are_told_apart_by_the_innermost_room() -> None:
+def test_a_threads_time_goes_to_the_innermost_rooms_of_its_stacks() -> None:
     raw = """\
-run (/x/vitalwatch/stream/daemon.py:1);decode (/x/vitalwatch/stream/decode.py:9) 6
-run (/x/vitalwatch/stream/daemon.py:1);step (/x/vitalwatch/scoring/scorer.py:9) 2
-run (/x/vitalwatch/stream/daemon.py:1);step (/x/vitalwatch/scoring/s.py:9);mm (/x/torch/a.py:1) 1
-run (/x/vitalwatch/stream/daemon.py:1) 1
+thread (7): MainThread;run (/x/vitalwatch/daemon.py:1);decode (/x/vitalwatch/stream/decode.py:9) 6
+thread (7): MainThread;run (/x/vitalwatch/daemon.py:1);step (/x/vitalwatch/scoring/scorer.py:9) 2
+thread (7): MainThread;run (/x/vitalwatch/scoring/scorer.py:1);mm (/x/torch/a.py:1) 1
+thread (7): MainThread;run (/x/vitalwatch/daemon.py:1) 1
+thread (8): io;poll (/x/kafka/net/selector.py:4);select (/lib/selectors.py:468) 90
+thread (8): io;poll (/x/kafka/net/selector.py:4);data_received (/x/kafka/net/connection.py:2) 10
 """
-    shares = {stage: share for stage, share in profile.stages(raw).items() if share}
-    assert shares == {"decode": 0.6, "evidence": 0.2, "network": 0.1, profile.OTHER: 0.1}
+    found = profile.stages(raw, {7: 10.0, 8: 3.0, 9: 0.5})
+    assert {stage: seconds for stage, seconds in found.items() if seconds} == pytest.approx(
+        {"decode": 6, "evidence": 2, "network": 1, "fetch and parse": 3, profile.OTHER: 1.5}
+    )
+    assert profile.weighed(raw, {7: 10.0, 8: 3.0})["decode (/x/vitalwatch/stream/decode.py:9)"] == 6
 
 
 def test_the_daemon_and_what_it_is_compared_with_read_a_whole_topic(context: Context) -> None:
