@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from vitalwatch.stream.kafka_records import read_any_header
 
 Name = Callable[[str], str]
 Made = Callable[..., str]
+DEADLINE = 20.0
 HEADERS = [("größe", b"1"), ("", b""), ("größe", b"\xff")]
 
 
@@ -111,7 +113,7 @@ def test_both_ways_give_records_of_all_kinds(
 ) -> None:
     topic = make(message_timestamp_after_max_ms=str(2**62))
     sender = producer(linger_ms=50)
-    for key, value, headers, time in [
+    for key, value, headers, timestamp in [
         (b"key", b"value", [], 1),
         (None, b"no key", [], None),
         (b"no value", None, [("reason", b"gone")], 2**41),
@@ -119,7 +121,7 @@ def test_both_ways_give_records_of_all_kinds(
         (b"k" * 200, b"v" * 20_000, HEADERS * 40, 5),
         *((b"%d" % i, b"x" * (i % 70), [], i) for i in range(5000)),
     ]:
-        sender.send(topic, value, key, headers, timestamp_ms=time)
+        sender.send(topic, value, key, headers, timestamp_ms=timestamp)
     sender.flush()
     found = same(kafka_address, topic, sizes=[1, 2, 700, 13])
     assert len(found.records) == 5005
@@ -239,6 +241,37 @@ def test_records_that_were_deleted_are_passed_over(
     assert [record[3] for record in found.records] == [b"%d" % i for i in range(42, 100)]
 
 
+def test_a_partition_with_a_backlog_does_not_wait_for_those_without(
+    kafka_address: str, kafka: KafkaBroker, name: Name
+) -> None:
+    topic = name("topic")
+    kafka.create([TopicSpec(topic, 4)])
+    sink = kafka.sink(name("sink"))
+    sink.begin()
+    for i in range(4000):
+        sink.append(topic, b"k", b"%d" % i + bytes(1000), partition=0)
+    for partition in (1, 2, 3):
+        sink.append(topic, b"k", b"few", partition=partition)
+    sink.commit({}, None)
+    sink.close()
+    consumer = KafkaConsumer(
+        bootstrap_servers=kafka_address,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        # A request that finds nothing waits for so long, and there would be forty of them.
+        fetch_max_wait_ms=3000,
+        max_partition_fetch_bytes=100_000,
+    )
+    with closing(consumer):
+        install(consumer)
+        consumer.assign([KafkaPartition(topic, partition) for partition in range(4)])
+        count, end = 0, time.monotonic() + DEADLINE
+        while count < 4003 and time.monotonic() < end:
+            polled = consumer.poll(1000, 50)  # what is left over is what the others would keep
+            count += sum(len(part) for taken in polled.values() for part in taken)
+    assert count == 4003
+
+
 def test_damage_on_the_brokers_disk_stops_reading_with_the_place_and_what_to_do(
     kafka: KafkaBroker, make: Made, name: Name
 ) -> None:
@@ -285,9 +318,8 @@ def test_an_unknown_library_is_read_by_its_public_api(
     if what == "version":
         monkeypatch.setattr(library, "__version__", "3.1.0")
     else:
-        missing = (*kafka_batches._PARTS, (KafkaConsumer, "_no_more"))
-        monkeypatch.setattr(kafka_batches, "_PARTS", missing)
-    kafka_batches.usable.cache_clear()
+        monkeypatch.setattr(kafka_batches, "_PARTS", ("_fetcher.fetch_records", "_fetcher._gone"))
+    kafka_batches._not_known.cache_clear()
     topic = make()
     publisher = kafka.publisher()
     for i in range(10):
@@ -299,7 +331,6 @@ def test_an_unknown_library_is_read_by_its_public_api(
     assert source.more(0.1, 4) == []
     source.close()
     batches += kafka.read(TopicPartition(topic, 0), 3)
-    kafka_batches.usable.cache_clear()
 
     values = [value for batch in batches for value in batch.values]
     assert values == [b"%d" % i for i in [*range(10), *range(3, 10)]]

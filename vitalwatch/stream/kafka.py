@@ -43,9 +43,13 @@ _CONSUMER: Final[dict[str, Any]] = {
     "allow_auto_create_topics": False,
     "auto_offset_reset": "earliest",
     "enable_auto_commit": False,
+    # So long a request without an answer keeps a partition waiting that came or was sought.
+    "fetch_max_wait_ms": 100,
     "isolation_level": "read_committed",
-    # A fetch of many small records at once; a larger one still comes, alone.
-    "max_partition_fetch_bytes": 4 * 2**20,
+    # A fetch brings many small records at once; a larger one still comes, alone. Larger fetches
+    # cost more a record, because their memory comes afresh from the system each time.
+    "fetch_max_bytes": 16 * 2**20,
+    "max_partition_fetch_bytes": 2 * 2**20,
     "metrics_enabled": False,
 }
 

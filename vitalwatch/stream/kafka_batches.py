@@ -11,8 +11,10 @@ not as known (another version), its public API is used, which gives the same rec
 
 import functools
 import logging
+import operator
 import re
 import ssl
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -21,7 +23,6 @@ import kafka
 import numpy as np
 from crc32c import crc32c
 from kafka import codec, errors
-from kafka.consumer.fetcher import Fetcher
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
@@ -63,8 +64,18 @@ KNOWN: Final = ((3, 0, 12), (3, 1))
 """The library's versions whose private parts are as used here: from, and to below."""
 
 _PARTS: Final = (
-    (Fetcher, "PartitionRecords"),
-    (Fetcher, "fetch_records"),
+    "_coordinator.need_rejoin",
+    "_coordinator.stable",
+    "_fetcher.PartitionRecords",
+    "_fetcher._completed_fetches",
+    "_fetcher._fetchable_partitions",
+    "_fetcher._next_partition_records",
+    "_fetcher._subscriptions.assignment",
+    "_fetcher.fetch_records",
+    "_fetcher.fetched_records",
+    "_fetcher.send_fetches",
+)
+_CLASS_PARTS: Final = (
     (MemoryRecords, "_buffer"),
     (KafkaTCPTransport, "_sock_recv"),
     (KafkaSSLTransport, "_sock_recv"),
@@ -75,8 +86,14 @@ _CODECS: Final[dict[int, tuple[str, Callable[[], bool], Callable[[bytes], bytes]
     3: ("lz4", codec.has_lz4, codec.lz4_decode),
     4: ("zstd", codec.has_zstd, codec.zstd_decode),
 }
+_columnar: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+"""The consumers that hand out columns."""
+
 RECEIVE_BYTES: Final = 2**18
 """So much is taken from a socket at once; the library takes 4 KiB."""
+
+AHEAD_BYTES: Final = 8 * 2**20
+"""No more is asked for while so much is still to be handed out."""
 
 UNPACKED_BYTES: Final = 16 * 2**20
 """No further compressed batch is unpacked at a time after so much."""
@@ -274,6 +291,31 @@ def _partition_records(
     return (library if old else PartitionRecords)(fetch_offset, tp, records, **options)
 
 
+def _fetched(library: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[Any, bool]:
+    """What has come in; and always ask for more, of which :func:`_ask` knows the right moment."""
+    return library(*arguments, **named)[0], False
+
+
+def _ask(fetcher: Any, library: Callable[[], Any]) -> None:
+    """Ask for more records when that brings some at once, or when all are handed out.
+
+    A broker answers one request after the other, and waits for records where there are none. The
+    library asks for the partitions that are drained as soon as it hands out the last one's
+    records: too late to have more in time if they have any, and if not, that last one waits, too.
+    """
+    held = fetcher._completed_fetches.copy()
+    if held or fetcher._next_partition_records:
+        if sum(len(fetch.partition_data.records or b"") for fetch in held) > AHEAD_BYTES:
+            return
+        states = fetcher._subscriptions.assignment
+        drained = [states[partition] for partition in fetcher._fetchable_partitions()]
+        if not any(
+            state.highwater and state.position.offset < state.highwater for state in drained
+        ):
+            return
+    library()
+
+
 def _received(transport: Any) -> tuple[bytes, errors.KafkaError | None]:
     """All that has come in on a connection, and why no more will."""
     parts = []
@@ -287,38 +329,57 @@ def _received(transport: Any) -> tuple[bytes, errors.KafkaError | None]:
     return b"".join(parts), errors.KafkaConnectionError("socket disconnected")
 
 
-@functools.cache
-def usable() -> bool:
-    """Whether the library is as known here; says so, once, if it is not."""
-    version = tuple(int(part) for part in re.findall(r"\d+", kafka.__version__)[:3])
-    missing = [f"{owner.__name__}.{name}" for owner, name in _PARTS if not hasattr(owner, name)]
-    if KNOWN[0] <= version < KNOWN[1] and not missing:
-        return True
-    log.warning(
-        "this kafka-python is not known: records are read by its public API, which takes longer",
-        extra={"version": kafka.__version__, "missing": missing},
-    )
-    return False
-
-
 def install(consumer: Any) -> None:
     """Let a consumer hand out its records in columns, where that is possible."""
-    if usable():
-        fetcher = consumer._fetcher
-        fetcher.PartitionRecords = functools.partial(_partition_records, fetcher.PartitionRecords)
-        for transport in (KafkaTCPTransport, KafkaSSLTransport):
-            transport._sock_recv = _received
-        # Compiled here, not under the first records.
-        walk_batches(NOTHING.data, np.empty((0, BATCH_COLUMNS), np.int64))
-        read_records(NOTHING.data, np.empty((0, BATCH_COLUMNS), np.int64), NOTHING.records)
+    version = tuple(int(part) for part in re.findall(r"\d+", kafka.__version__)[:3])
+    missing = [part for part in _PARTS if not _has(consumer, part)]
+    missing += [part for owner, part in _CLASS_PARTS if not _has(owner, part)]
+    if not KNOWN[0] <= version < KNOWN[1] or missing:
+        _not_known(kafka.__version__, ", ".join(missing))
+        return
+    fetcher = consumer._fetcher
+    fetcher.PartitionRecords = functools.partial(_partition_records, fetcher.PartitionRecords)
+    fetcher.fetched_records = functools.partial(_fetched, fetcher.fetched_records)
+    fetcher.send_fetches = functools.partial(_ask, fetcher, fetcher.send_fetches)
+    for transport in (KafkaTCPTransport, KafkaSSLTransport):
+        transport._sock_recv = _received
+    # Compiled here, not under the first records.
+    walk_batches(NOTHING.data, np.empty((0, BATCH_COLUMNS), np.int64))
+    read_records(NOTHING.data, np.empty((0, BATCH_COLUMNS), np.int64), NOTHING.records)
+    _columnar.add(consumer)
 
 
-def fetch(consumer: Any, seconds: float, max_records: int) -> tuple[dict[Any, list[Any]], bool]:
-    """What a poll would bring, without its part in the group; and whether nothing is under way."""
+def further(
+    consumer: Any, seconds: float, max_records: int
+) -> tuple[dict[Any, list[Any]], bool] | None:
+    """What a poll would bring, without its part in the group; and whether nothing is under way.
+
+    None when the library's next poll would take part in a rebalance, or the library is not known.
+    """
+    coordinator = consumer._coordinator
+    if consumer not in _columnar or coordinator.need_rejoin() or not coordinator.stable():
+        return None
     fetched: tuple[dict[Any, list[Any]], bool] = consumer._fetcher.fetch_records(
         max_records, timeout_ms=seconds * 1000
     )
     return fetched
+
+
+def _has(owner: Any, part: str) -> bool:
+    try:
+        operator.attrgetter(part)(owner)
+    except AttributeError:
+        return False
+    return True
+
+
+@functools.cache
+def _not_known(version: str, missing: str) -> None:
+    """Say it once."""
+    log.warning(
+        "this kafka-python is not known: records are read by its public API, which takes longer",
+        extra={"version": version, "missing": missing},
+    )
 
 
 def record_batch(source: TopicPartition, taken: Sequence[Any]) -> RecordBatch:

@@ -102,19 +102,20 @@ class KafkaSource:
         The library's poll would take part in a rebalance; only its fetcher is asked here.
         """
         end = time.monotonic() + timeout
-        while not self._rebalance_due():
-            left, idle = max(end - time.monotonic(), 0), True
+        while True:
+            left = max(end - time.monotonic(), 0)
+            further: tuple[dict[Any, list[Any]], bool] | None = {}, True
             with self._errors():
-                fetched, idle = kafka_batches.fetch(
+                further = kafka_batches.further(
                     self._consumer, min(left, SLICE_SECONDS), max_records
                 )
-                if fetched:
-                    return _batches(fetched)
-            if left <= SLICE_SECONDS:
-                break
+            if further is None:
+                return []
+            fetched, idle = further
+            if fetched or left <= SLICE_SECONDS:
+                return _batches(fetched)
             if idle:
                 time.sleep(SLICE_SECONDS)
-        return []
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this member reads now."""
@@ -178,13 +179,6 @@ class KafkaSource:
         except errors.KafkaError as error:
             if not error.retriable:
                 raise explained(error, self._address) from error
-
-    def _rebalance_due(self) -> bool:
-        """Whether the library's next poll would take part in a rebalance."""
-        if not kafka_batches.usable():
-            return True  # no more then without one
-        coordinator = self._consumer._coordinator
-        return bool(coordinator.need_rejoin() or not coordinator.stable())
 
     def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
         """Partitions that came and went with the last poll; takes the membership with it."""
