@@ -190,7 +190,7 @@ class PartitionRecords:
         batches = np.empty((len(data) // HEAD + 1, BATCH_COLUMNS), np.int64)
         batches = batches[: walk_batches(data, batches)]
         view = memoryview(self._buffer)
-        content = batches[:, [BODY, END, CRC, COUNT]].tolist()
+        content = _rows(batches, BODY, END, CRC, COUNT)
         for row, (begin, end, checksum, count) in enumerate(content):
             if count < 0 or crc32c(view[begin:end]) != checksum:
                 self._error = self._damage(batches[row], "failed its CRC check")
@@ -207,7 +207,7 @@ class PartitionRecords:
             return kept
         waiting = deque(sorted(self._aborted, key=lambda aborted: aborted.first_offset))
         aborting: set[int] = set()
-        heads = batches[:, [LAST, ATTRIBUTES, PRODUCER, MARKER]].tolist()
+        heads = _rows(batches, LAST, ATTRIBUTES, PRODUCER, MARKER)
         for row, (last, attributes, producer, marker) in enumerate(heads):
             if producer < 0:
                 continue
@@ -276,6 +276,10 @@ class PartitionRecords:
         return errors.CorruptRecordError(
             f"Record batch of {topic}, partition {partition}, at offset {batch[BASE]} {what}"
         )
+
+
+def _rows(batches: Ints, *columns: int) -> Iterator[tuple[int, ...]]:
+    return zip(*(batches[:, column].tolist() for column in columns), strict=True)
 
 
 def _first(flags: Bools) -> int:
