@@ -60,7 +60,7 @@ class Alarms:
 
         ``times`` (n,) ms, after each patient's last; ``values`` (n, V) as received, NaN where not
         measured; ``partition`` (n,) the number of each reading's partition, and ``stream`` (n,)
-        that partition's stream time at this reading: the largest time up to it, in log order.
+        that partition's stream time at this reading, or the reading's own time if that is later.
         """
         return self._watch.assess(rows, times, values, stream, partition)
 
