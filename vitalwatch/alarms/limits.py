@@ -9,7 +9,7 @@ from vitalwatch import vitals
 from vitalwatch.alarms.conditions import DETERIORATION, HIGH, HIGH_VITALS, LOW_VITALS, MEDIUM, Rule
 from vitalwatch.alarms.machine import UNKNOWN
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
-from vitalwatch.compiled import compiled
+from vitalwatch.compiled import AHEAD, compiled, fetch
 
 HYSTERESIS_STEPS: Final = 3
 """A limit is over when the value is back inside it by so many steps of its device."""
@@ -106,6 +106,7 @@ def _judge(
     usual: np.float32,
 ) -> None:
     for i in range(len(rows)):
+        fetch(dipped, rows[min(i + AHEAD, len(rows) - 1)])
         for c in range(len(rules)):
             rule = rules[c]
             value = rule.side * values[i, rule.vital]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from vitalwatch.alarms.conditions import CONDITIONS, COUNT, PHYSIOLOGICAL
 from vitalwatch.arrays import Bools, Bytes8, Ints
-from vitalwatch.compiled import compiled
+from vitalwatch.compiled import AHEAD, compiled, fetch
 from vitalwatch.state import NEVER, Field, Table
 
 IDLE: Final = 0
@@ -235,6 +235,7 @@ def _step(
     """Fill ``events``: how many there are, and how many more patients are in alarm."""
     count = more = 0
     for i in range(len(rows)):
+        fetch(states.phase, rows[min(i + AHEAD, len(rows) - 1)])
         row = rows[i]
         for c in range(len(rules)):
             if level[i, c] > 0 or (states.phase[row, c] != IDLE and level[i, c] >= 0):

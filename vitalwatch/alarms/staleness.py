@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.compiled import compiled
+from vitalwatch.compiled import AHEAD, compiled, fetch
 from vitalwatch.heap import rise, sink
 from vitalwatch.state import NEVER, Field, Table
 
@@ -178,6 +178,10 @@ def _note(
     """Fill the last four; ``sooner`` with who is to be looked at earlier than planned: how many."""
     found = 0
     for i in range(len(rows)):
+        coming = rows[min(i + AHEAD, len(rows) - 1)]
+        fetch(presence.plans, coming)
+        fetch(presence.read, coming)
+        fetch(presence.pace, coming)
         row, now = rows[i], times[i]
         read, pace = presence.read[row], presence.pace[row]
         before[i] = read

@@ -27,7 +27,7 @@ from vitalwatch.alarms.conditions import (
 from vitalwatch.alarms.machine import UNKNOWN
 from vitalwatch.alarms.staleness import LOST_INTERVALS, SMOOTHING, Staleness
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
-from vitalwatch.compiled import compiled
+from vitalwatch.compiled import AHEAD, compiled, fetch
 from vitalwatch.state import NEVER, Field, Table
 
 CODES: Final = (0.0, -1.0, -32768.0)
@@ -197,6 +197,13 @@ def _assess(
     usable = np.empty(len(norms), dtype=np.bool_)
     plausible = np.empty(len(norms), dtype=np.float32)
     for i in range(len(rows)):
+        coming = rows[min(i + AHEAD, len(rows) - 1)]
+        fetch(signals.until, coming)
+        fetch(signals.silence, coming)
+        fetch(signals.interval, coming)
+        fetch(signals.level, coming)
+        fetch(signals.level_at, coming)
+        fetch(signals.seen_at, coming)
         row, now = rows[i], times[i]
 
         for v in range(len(norms)):
