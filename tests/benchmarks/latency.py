@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks import throughput
+from tests.benchmarks.cluster import PARTITIONS
 from tests.benchmarks.context import Context, command
 from tests.benchmarks.figures import Figure, Target
-from vitalwatch.config import Topics
 
 SLOW = 1000
 """Readings a second of a thousand patients."""
@@ -43,9 +43,10 @@ def _at(context: Context, title: str, rate: float, patients: int, target: Target
     with context.undisturbed(), context.worker(prefix, prefix) as worker:
         worker.wait_until_ready()
         watchers = [
-            _Watcher(context, "alerts", topics, size.latency_seconds),
-            # All of the scores are more than a consumer in Python can take in beside the rest.
-            _Watcher(context, "scores", topics, size.latency_seconds, 8 if rate <= SLOW else 2),
+            _Watcher(context, "alerts", topics.alerts),
+            # All of them are more than a consumer in Python can take in beside the rest.
+            _Watcher(context, "scores", topics.scores, PARTITIONS if rate <= SLOW else 2),
+            _Watcher(context, "readings", topics.readings, PARTITIONS if rate <= SLOW else 1),
         ]
         used = worker.cpu_seconds()
         published = context.program(
@@ -62,7 +63,7 @@ def _at(context: Context, title: str, rate: float, patients: int, target: Target
         left = sum(cluster.ends(topics.readings).values()) - sum(
             cluster.committed(prefix, topics.readings).values()
         )
-        alerts, scores = (watcher.ages() for watcher in watchers)
+        alerts, scores, readings = (watcher.ages() for watcher in watchers)
     context.say(
         f"  {len(alerts):,} alerts, {len(scores):,} scores seen; the daemon used {share:.0%} of a "
         f"core; {left:,} readings behind at the end; {published['late']:,} published late"
@@ -70,6 +71,7 @@ def _at(context: Context, title: str, rate: float, patients: int, target: Target
     return [
         *_percentiles(f"publish to committed alert, {title}", alerts, target),
         *_percentiles(f"publish to committed score, {title}", scores),
+        *_percentiles(f"publish to a plain consumer of readings, {title}", readings),
     ]
 
 
@@ -82,11 +84,11 @@ class _Watcher:
     """A process that reads an output until some seconds after the readings have ended."""
 
     def __init__(
-        self, context: Context, kind: str, topics: Topics, seconds: float, partitions: int = 8
+        self, context: Context, kind: str, topic: str, partitions: int = PARTITIONS
     ) -> None:
         self._file = context.folder / f"{context.name(kind)}.npy"
-        topic = {"alerts": topics.alerts, "scores": topics.scores}[kind]
         where = (context.cluster.address, topic, self._file)
+        seconds = context.size.latency_seconds
         asked = command("watcher", kind, *where, seconds + 8, "--partitions", partitions)
         self._process = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None

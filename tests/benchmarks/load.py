@@ -83,6 +83,7 @@ def writing(
         "bootstrap.servers": address,
         "partitioner": "murmur2_random",  # as every other client of these topics
         "linger.ms": linger_ms,
+        "socket.nagle.disable": True,  # or a reading now and then waits for 40 ms
         "batch.size": 2**20,
         "message.max.bytes": 4 * 2**20,
         "queue.buffering.max.messages": 500_000,
