@@ -68,9 +68,8 @@ class Planner:
             late, back, previous, turn, before, edges, counting,
         )  # fmt: skip
         bounds = edges[: number + 1].tolist()
-        counting = counting[:, : bounds[-1]]
-        self._rows = counting[1]
-        return Plan(*counting, bounds, late, back, previous[:count])
+        places, self._rows, counted, reached = counting[:, : bounds[-1]]
+        return Plan(places, self._rows, counted, reached, bounds, late, back, previous[:count])
 
     def latest(self, row: int) -> int:
         """The place of a patient's last reading that counts in the batch, -1 if there is none."""
