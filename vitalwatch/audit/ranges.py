@@ -33,7 +33,7 @@ def spans(
 ) -> list[Span]:
     """The spans of all partitions of ``topic`` that hold anything within the limits.
 
-    ``committed`` is how far the daemon has come; where it says nothing, to the end. Raises
+    ``committed`` is how far the daemon has come with each; if empty, to the end. Raises
     UsageError for offsets that are not there, and if nothing is left to be audited.
     """
     count = log.topics([topic])[topic].partitions
@@ -70,7 +70,7 @@ def _span(
             f"Partition {number} of {topic} has no offset {start} any more: its first is "
             f"{retained}."
         )
-    end = min(end, last, committed.get(source, last))
+    end = min(end, last, committed[source] if committed else last)
     if start < end:
         history = retained
         if limits.history_hours is not None:

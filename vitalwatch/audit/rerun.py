@@ -2,8 +2,8 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from heapq import merge
 from typing import NamedTuple, cast
 
@@ -56,11 +56,10 @@ def audit(
         standing = committed.scores and _Standing(committed.scores, report)
         for span in spans:
             part = Part(span.source.partition, span.history, span.start, span.end, {})
-            recomputed = run.scores(span, bar)
-            if standing:
-                standing.compare(recomputed, run, span, part)
-            else:
-                deque(recomputed, maxlen=0)
+            with closing(run.scores(span, bar)) as recomputed:
+                if standing:
+                    standing.compare(recomputed, run, span, part)
+                deque(recomputed, maxlen=0)  # to the end in any case
             for gathered in (alerts, letters):
                 gathered.compare(span, part, model)
             detector.drop(*span.source)
@@ -144,7 +143,7 @@ class _Run:
         self._letters = letters
         self._decoder = Decoder()
 
-    def scores(self, span: Span, bar: Bar) -> Iterator[scores.Scores]:
+    def scores(self, span: Span, bar: Bar) -> Generator[scores.Scores, None, None]:
         """What should be on the scores topic of one span."""
         self.key = None
         count = max(span.end - span.history, 1)
@@ -159,9 +158,9 @@ class _Run:
             self._outputs.append(cast(Sink, captured), batch, decoded, detection, Tally())
             self._alerts.recomputed(captured.of(self._topics.alerts))
             self._letters.recomputed(captured.of(self._topics.dead_letters))
-            for record in captured.of(self._topics.scores):
+            for record in self._outputs.scores([decoded], [detection]):
                 self.key = record.key
-                yield scores.read(record.value or b"")
+                yield scores.read(record.value)
             done(batch.next_offset - span.history)
 
 
@@ -183,13 +182,17 @@ class _Standing:
         first = next(recomputed, None)
         recomputed = itertools.chain([] if first is None else [first], recomputed)
         retained = Retained()
-        sides = [self._read(home, span, retained) for home in self._places(run.key)]
-        committed = merge(*sides, key=lambda found: int(found.offsets[0]))
-        # With the first of them it is known where each partition of the topic begins.
-        head = list(itertools.islice(committed, 1))
-        since = retained.since(span.source)
-        both = itertools.chain(head, committed)
-        scores.compare(recomputed, both, self._report.model, part, since)
+        with ExitStack() as stack:
+            sides = [
+                stack.enter_context(closing(self._read(home, span, retained)))
+                for home in self._places(run.key)
+            ]
+            committed = merge(*sides, key=lambda found: int(found.offsets[0]))
+            # With the first of them it is known where each partition of the topic begins.
+            head = list(itertools.islice(committed, 1))
+            since = retained.since(span.source)
+            both = itertools.chain(head, committed)
+            scores.compare(recomputed, both, self._report.model, part, since)
 
     def _places(self, key: bytes | None) -> list[TopicPartition]:
         """The partitions of the scores topic that may have scores of these readings."""
@@ -198,8 +201,8 @@ class _Standing:
         return [self._homes[partition_of(key, len(self._homes))]]
 
     def _read(
-        self, home: TopicPartition, span: Span, retained: "Retained"
-    ) -> Iterator[scores.Scores]:
+        self, home: TopicPartition, span: Span, retained: Retained
+    ) -> Generator[scores.Scores, None, None]:
         """One partition's records, as far as they are of the span."""
         first, end = self._log.bounds(home)
         retained.opened(home, first)

@@ -6,21 +6,22 @@ is let go. What comes again, after a higher offset, is said to be twice.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from vitalwatch.arrays import Bools, Doubles, Ints
 from vitalwatch.audit.report import HIDDEN, Counts, Difference, Field, Part, Place
-from vitalwatch.messages import ScoreBlock
+from vitalwatch.stream import score_blocks
+from vitalwatch.vitals import NAMES
 
 _WORDS = "(hidden)"
 
-_NO_FIGURES = frozenset({"topic", "partition", "model", "offsets", "patients", "times", "v"})
+_RARITY = "rarity"
+_TABLES = ("surprise", "expected", "low", "high")
+_NAMES = dict.fromkeys((_RARITY, *(f"{table}.{vital}" for table in _TABLES for vital in NAMES)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +62,23 @@ class Scores:
         )
 
 
-@cache
-def _decoder() -> msgspec.json.Decoder[ScoreBlock]:
-    return msgspec.json.Decoder(ScoreBlock)
-
-
 def read(value: bytes, record: Place | None = None) -> Scores:
     """One record's scores; raises ValueError for what is no score block."""
-    block = _decoder().decode(value)
-    columns: dict[str, Any] = {}
-    for name in block.__struct_fields__:
-        if name in _NO_FIGURES:
-            continue
-        content = getattr(block, name)
-        if isinstance(content, dict):
-            columns |= {f"{name}.{vital}": column for vital, column in content.items()}
-        else:
-            columns[name] = content
+    block = score_blocks.read(value)
     count = len(block.offsets)
-    if any(len(each) != count for each in (block.patients, block.times, *columns.values())):
+    columns: dict[str, Sequence[float | None]] = {_RARITY: block.rarity}
+    for table in _TABLES:
+        by_vital: dict[str, list[float | None]] = getattr(block, table)
+        columns |= {f"{table}.{vital}": column for vital, column in by_vital.items()}
+    lengths = {len(block.patients), len(block.times), *map(len, columns.values())}
+    if lengths != {count}:
         raise ValueError("its columns are not of one length")
+    # What no reading of a block measured is left out; with it, all records have equal columns.
+    names = (*_NAMES, *sorted(columns.keys() - _NAMES))
+    figures = np.full((len(names), count), np.nan)
+    for row, name in enumerate(names):
+        if name in columns:
+            figures[row] = columns[name]
     return Scores(
         record,
         block.partition,
@@ -89,8 +87,8 @@ def read(value: bytes, record: Place | None = None) -> Scores:
         np.array(block.offsets, dtype=np.int64),
         block.patients,
         np.array(block.times, dtype=np.int64),
-        tuple(columns),
-        np.array(list(columns.values()), dtype=np.float64).reshape(len(columns), count),
+        names,
+        figures,
     )
 
 
@@ -188,7 +186,8 @@ class _Comparison:
             self._other_model = True
             return
         self._other_model = False
-        theirs = _aligned(theirs, ours.names)
+        names = tuple(dict.fromkeys((*ours.names, *theirs.names)))
+        ours, theirs = _aligned(ours, names), _aligned(theirs, names)
         both_null = np.isnan(ours.figures) & np.isnan(theirs.figures)
         differs = ((ours.figures != theirs.figures) & ~both_null).any(axis=0)
         differs |= ours.times != theirs.times

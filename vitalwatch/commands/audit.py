@@ -4,6 +4,7 @@ import argparse
 import gc
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -164,12 +165,13 @@ def _reached(broker: "KafkaBroker", group: str, topic: str) -> "Mapping[TopicPar
     from vitalwatch.stream import inspection
 
     reached = inspection.committed(broker, group)
-    if not any(source.topic == topic for source in reached):
-        sys.stderr.write(
-            f"vitalwatch: group {group} has committed nothing of {topic} that is still known: "
-            "comparing to its end\n"
-        )
-    return reached
+    if any(source.topic == topic for source in reached):
+        return defaultdict(int, reached)  # nothing is scored yet of the other partitions
+    sys.stderr.write(
+        f"vitalwatch: group {group} has committed nothing of {topic} that is still known: "
+        "comparing to its end\n"
+    )
+    return {}
 
 
 def _on_broker(broker: "KafkaBroker", settings: config.Settings, needed: list[str]) -> "Committed":
@@ -207,6 +209,7 @@ def _in_files(arguments: argparse.Namespace) -> "Committed":
 
 
 def as_json(report: "Report", build: str) -> Iterator[str]:
+    """The report as one JSON object; ``build`` names torch and processor."""
     from vitalwatch.audit import reasons
 
     content = {
@@ -222,6 +225,7 @@ def as_json(report: "Report", build: str) -> Iterator[str]:
 
 
 def as_text(report: "Report", build: str) -> Iterator[str]:
+    """The report for a person, line by line."""
     from vitalwatch.audit import reasons
 
     totals = report.totals
