@@ -151,6 +151,27 @@ def test_an_unusual_field_has_the_same_outcome(field: str) -> None:
     assert not plain(with_field(field))
 
 
+@pytest.mark.parametrize(
+    ("vitals", "unknown"),
+    [('{"hr":80,"icp":9}', 1), ('{"icp":null,"pulse rate":80,"hr":null,"":1,"é":2}', 4),
+     ('{"hr":1,"a name":1,"b name":2,"a longer name":1e22}', 3)],
+)  # fmt: skip
+def test_a_vital_that_is_not_known_does_not_slow_a_reading_down(vitals: str, unknown: int) -> None:
+    value = b'{"patient":"p1","time":1,"vitals":' + vitals.encode() + b"}"
+    decoded, count = both(Spans.of([value]), [b"p1"])
+    assert (decoded.unknown_vitals, count) == (unknown, 1)
+
+
+@pytest.mark.parametrize(
+    "vitals",
+    ['{"icp":9}', '{"icp":null,"é":1}', '{"hr":1,"icp":1,"icp":2}', '{"hr":1,"icp":"1"}',
+     '{"hr":1,"some name":1,"some name":2}', '{"hr":1,"icp":nul}', '{"hr":1,"icp":[1]}',
+     '{"hr":1,"i\\u0063p":1}', "{" + ",".join(f'"{n}":1' for n in ("hr", *range(99))) + "}"],
+)  # fmt: skip
+def test_an_unusual_unknown_vital_has_the_same_outcome(vitals: str) -> None:
+    assert not plain(b'{"patient":"p1","time":1,"vitals":' + vitals.encode() + b"}")
+
+
 @pytest.mark.parametrize("patient", ["p1", "Zoë", "患者", "😀", "x" * 256, "a b~\x7f"])
 def test_a_patient_s_name_in_any_language_is_read_in_bulk(patient: str) -> None:
     value = msgspec.json.encode({"patient": patient, "time": NOW, "vitals": {}})
@@ -230,6 +251,7 @@ field = st.one_of(
     st.tuples(st.just("v"), st.sampled_from(["1", "1", "1", "2", "1.0"])),
     st.tuples(st.just("quality"), st.just('{"hr": 0.5, "spo2" :1}')),
 )
+vital = st.sampled_from([*NAMES, *NAMES, "icp", "pulse rate", ""])
 space = st.sampled_from(["", "", "", " ", "\n\t", "\r\n  "])
 
 
@@ -244,7 +266,7 @@ def members(draw: st.DrawFn, pairs: list[tuple[str, str]]) -> str:
 def layouts(draw: st.DrawFn) -> tuple[bytes, bytes]:
     """A reading written in some way, and its key."""
     patient = draw(text)
-    vitals = draw(st.lists(st.tuples(st.sampled_from(NAMES), number), max_size=9))
+    vitals = draw(st.lists(st.tuples(vital, number), max_size=9))
     if draw(st.booleans()):
         vitals = list(dict(vitals).items())
     pairs = [("patient", f'"{patient}"'), ("time", draw(time)), ("vitals", draw(members(vitals)))]

@@ -18,6 +18,7 @@ Plain readings are read in bulk by :mod:`vitalwatch.stream.plain_readings`; all 
 no reading, are looked at one by one here, with the same outcome.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +26,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from vitalwatch.arrays import Bools, Doubles, Floats, Spans
+from vitalwatch.arrays import Bools, Floats, Spans
 from vitalwatch.errors import RejectedReading
 from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
 from vitalwatch.readings import Readings
@@ -89,7 +90,7 @@ class Decoder:
         """
         count = len(batch)
         data = batch.values.data
-        starts, sizes, times = np.empty((3, count), dtype=np.int64)
+        starts, sizes, times, others = np.empty((4, count), dtype=np.int64)
         values: Floats = np.empty((count, COUNT), dtype=np.float32)
         read: Bools = np.empty(count, dtype=np.bool_)
         plain_readings.read(
@@ -111,10 +112,11 @@ class Decoder:
             sizes,
             times,
             values,
+            others,
             read,
         )
         rejected: list[Rejected] = []
-        unknown = 0
+        unknown = int(others[read].sum())
         names: list[bytes] = []  # of those read one by one: they may stand in the bytes otherwise
         end = len(data)
         for index in np.flatnonzero(~read).tolist():
@@ -186,12 +188,12 @@ class Decoder:
             raise _diagnose(value, error) from None
 
 
-def _row(vitals: Mapping[str, float | None], strange: int) -> Doubles:
+def _row(vitals: Mapping[str, float | None], strange: int) -> list[float]:
     """A reading's row of values, ``strange`` of its vitals being unknown; or RejectedReading."""
     if strange and strange == len(vitals):
         raise RejectedReading("no_vitals", "none of its vitals is known")
-    row = np.array([vitals.get(name) for name in NAMES], dtype=np.float64)
-    if (np.abs(row) > _LARGEST).any():
+    row = [math.nan if value is None else value for value in map(vitals.get, NAMES)]
+    if any(abs(value) > _LARGEST for value in row):
         raise RejectedReading("invalid", "a vital is larger than a float32 can hold")
     return row
 

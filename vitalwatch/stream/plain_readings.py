@@ -22,7 +22,10 @@ CLOSER: Final = -1
 LONGEST_PATIENT: Final = 256
 """A longer name may still have few enough characters, but that is not usual."""
 
-_LONGEST_NAME: Final = 7  # of those that are known
+_LONGEST_NAME: Final = 7  # of those that are known, so that 56 bits hold them
+_LONG: Final = 1 << 62  # and this is in no such number
+_PRIME: Final = 1_099_511_628_211
+_MOST_STRANGE: Final = 16
 _MOST_DIGITS: Final = 18  # such a number is an int64, ...
 _MOST_WHOLE: Final = 2**53  # ... and up to here a double, ...
 _MOST_TENS: Final = 22  # as such a power of ten is
@@ -109,10 +112,14 @@ def _text(at: int, end: int) -> int:
 
 @compiled
 def _name(at: int, end: int) -> tuple[int, int]:
-    """Behind a field's name, its colon and white space; and the name as a number, 0 if long."""
+    """Behind a field's name, its colon and white space; and the name as a number.
+
+    Two names of one number may still differ if they are long; those of two numbers do.
+    """
     if at >= end or byte_at(at) != _QUOTE:
         return CLOSER, 0
     at += 1
+    first = at
     limit = min(end, at + _LONGEST_NAME)
     word = 0
     while at < limit and _BLANK <= byte_at(at) < 0x80 and byte_at(at) != _QUOTE:
@@ -123,10 +130,13 @@ def _name(at: int, end: int) -> tuple[int, int]:
     if at < end and byte_at(at) == _QUOTE:
         at += 1
     else:
-        word = 0
         at = _text(at, end)
         if at == CLOSER:
             return CLOSER, 0
+        word = 0
+        for place in range(first, at - 1):
+            word = (word ^ byte_at(place)) * _PRIME
+        word |= _LONG
     at = _skip(at, end)
     if at >= end or byte_at(at) != _COLON:
         return CLOSER, 0
@@ -260,71 +270,66 @@ def _moment(at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def _vitals(at: int, end: int, names: Ints, values: Floats, row: int) -> int:
-    """Behind an object of known vitals, which fill their row of ``values``."""
-    count = len(names)
-    for vital in range(count):
+def _numbers(
+    at: int, end: int, known: int, names: Ints, strange: Ints, values: Floats, row: int
+) -> tuple[int, int, int]:
+    """Behind an object of numbers; how many of them are vitals, and how many are unknown.
+
+    Vitals fill their row of ``values``, all ``known`` of them; the unknown go into ``strange``,
+    to find one that is there twice. With none known, as the devices' word on quality, nothing is
+    written and nothing may be null.
+    """
+    no = (CLOSER, 0, 0)
+    for vital in range(known):
         values[row, vital] = np.nan
     if at >= end or byte_at(at) != _OPEN:
-        return CLOSER
+        return no
     at = _skip(at + 1, end)
     if at < end and byte_at(at) == _CLOSE:
-        return at + 1
-    seen = 0
+        return at + 1, 0, 0
+    seen, vitals, others = 0, 0, 0
     vital = -1
     while True:
         at, name = _name(at, end)
         if at == CLOSER or at >= end:
-            return CLOSER
-        for _ in range(count):  # they come in the table's order, as a rule
-            vital = vital + 1 if vital + 1 < count else 0
+            return no
+        found = False
+        for _ in range(known):  # they come in the table's order, as a rule
+            vital = vital + 1 if vital + 1 < known else 0
             if names[vital] == name:
+                found = True
                 break
-        bit = 1 << vital
-        if names[vital] != name or seen & bit:
-            return CLOSER
-        seen |= bit
-        if byte_at(at) == _N:
+        if found:
+            bit = 1 << vital
+            if seen & bit:
+                return no
+            seen |= bit
+            vitals += 1
+        else:
+            for other in range(others):
+                if strange[other] == name:
+                    return no
+            if others == len(strange):
+                return no
+            strange[others] = name
+            others += 1
+        if byte_at(at) == _N and known > 0:
             at = _literal(at, end, _NULL, 4)
         else:
             at, value = _number(at, end)
-            if abs(value) > _LARGEST:
-                return CLOSER
-            values[row, vital] = value
+            if found:
+                if abs(value) > _LARGEST:
+                    return no
+                values[row, vital] = value
         if at == CLOSER:
-            return CLOSER
+            return no
         at = _skip(at, end)
         if at >= end:
-            return CLOSER
+            return no
         if byte_at(at) == _CLOSE:
-            return at + 1
+            return at + 1, vitals, others
         if byte_at(at) != _COMMA:
-            return CLOSER
-        at = _skip(at + 1, end)
-
-
-@compiled
-def _quality(at: int, end: int) -> int:
-    """Behind an object of numbers by name."""
-    if at >= end or byte_at(at) != _OPEN:
-        return CLOSER
-    at = _skip(at + 1, end)
-    if at < end and byte_at(at) == _CLOSE:
-        return at + 1
-    while True:
-        at, _any = _name(at, end)
-        if at == CLOSER:
-            return CLOSER
-        at, _value = _number(at, end)
-        if at == CLOSER:
-            return CLOSER
-        at = _skip(at, end)
-        if at >= end:
-            return CLOSER
-        if byte_at(at) == _CLOSE:
-            return at + 1
-        if byte_at(at) != _COMMA:
-            return CLOSER
+            return no
         at = _skip(at + 1, end)
 
 
@@ -334,8 +339,6 @@ def _unused(at: int, end: int, name: int) -> int:
     first = byte_at(at)
     if first == _N:
         return _literal(at, end, _NULL, 4)
-    if name == _QUALITY:
-        return _quality(at, end)
     if name == _SEQ:
         at, _whole = _integer(at, end)
         return at
@@ -353,11 +356,14 @@ def _unused(at: int, end: int, name: int) -> int:
 
 @compiled
 def _reading(
-    at: int, end: int, version: int, names: Ints, values: Floats, row: int
-) -> tuple[bool, int, int, int]:
-    """Whether this is a plain reading; where its patient starts and ends; its time, ms."""
-    start, stop, time = 0, 0, 0
-    no = (False, 0, 0, 0)
+    at: int, end: int, version: int, names: Ints, strange: Ints, values: Floats, row: int
+) -> tuple[bool, int, int, int, int]:
+    """Whether this is a plain reading; where its patient starts and ends; its time, ms.
+
+    And how many of its vitals are unknown.
+    """
+    start, stop, time, unknown = 0, 0, 0, 0
+    no = (False, 0, 0, 0, 0)
     at = _skip(at, end)
     if at >= end or byte_at(at) != _OPEN:
         return no
@@ -370,7 +376,9 @@ def _reading(
         bit = 0
         if name == _VITALS:
             bit = 1
-            at = _vitals(at, end, names, values, row)
+            at, vitals, unknown = _numbers(at, end, len(names), names, strange, values, row)
+            if unknown > 0 and vitals == 0:
+                return no
         elif name == _TIME:
             bit = 2
             if byte_at(at) == _QUOTE:
@@ -388,6 +396,8 @@ def _reading(
             at, found = _integer(at, end)
             if found != version:
                 return no
+        elif name == _QUALITY and byte_at(at) != _N:
+            at, _vitals, _others = _numbers(at, end, 0, names, strange, values, row)
         else:
             at = _unused(at, end, name)
         if at == CLOSER or seen & bit:
@@ -401,7 +411,7 @@ def _reading(
         if byte_at(at) != _COMMA:
             return no
     plain = _skip(at + 1, end) == end and seen == _ALL_SEEN
-    return plain, start, stop, time
+    return plain, start, stop, time, unknown
 
 
 @compiled
@@ -435,24 +445,26 @@ def read(
     sizes: Ints,
     times: Ints,
     values: Floats,
+    unknown: Ints,
     done: Bools,
 ) -> None:
     """Read n records that begin at ``starts`` of ``data`` and have ``lengths`` bytes (-1: none).
 
     Where ``done`` (n,) is set true the record is a reading that nothing is wrong with: its
     patient is ``sizes`` bytes from ``patients`` in ``data`` on, and the same as its key if
-    ``keyed``; ``times`` in ms; ``values`` (n, V), NaN where not measured. In the other rows
-    nothing means anything. ``version`` is the schema's; ``names`` (V,) are the vitals' as given
-    by :func:`code`.
+    ``keyed``; ``times`` in ms; ``values`` (n, V), NaN where not measured; ``unknown`` (n,) counts
+    its other vitals. In the other rows nothing means anything. ``version`` is the schema's;
+    ``names`` (V,) are the vitals' as given by :func:`code`.
     """
+    strange = np.empty(_MOST_STRANGE, dtype=np.int64)
     first, first_key = address(data), address(keys)
     for row in range(len(starts)):
         done[row] = False
         if lengths[row] < 0 or lengths[row] > max_bytes:
             continue
         begin = first + starts[row]
-        plain, start, stop, time = _reading(
-            begin, begin + lengths[row], version, names, values, row
+        plain, start, stop, time, strangers = _reading(
+            begin, begin + lengths[row], version, names, strange, values, row
         )
         if not (plain and 0 < stop - start <= LONGEST_PATIENT and 0 <= time < end_of_time):
             continue
@@ -464,4 +476,5 @@ def read(
         patients[row] = start - first
         sizes[row] = stop - start
         times[row] = time
+        unknown[row] = strangers
         done[row] = True
