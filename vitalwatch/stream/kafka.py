@@ -5,6 +5,7 @@ publishing, with the guards that they need, are in ``kafka_writers``; why a brok
 found out in ``diagnosis``.
 """
 
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -92,7 +93,9 @@ class KafkaBroker:
         member = {**MEMBER, "group_id": group, "group_instance_id": instance}
         consumer = opened(KafkaConsumer, {**self._options, **_CONSUMER, **member})
         kafka_batches.install(consumer)
-        return KafkaSource(consumer, topics, group, self._address)
+        # Who has no stable name leaves, or is put out, and then all is dealt out anew anyway.
+        stranded = functools.partial(self._stranded, topics, group) if instance else None
+        return KafkaSource(consumer, topics, group, self._address, stranded)
 
     def sink(self, identity: str) -> KafkaSink:
         """Open the writer with this transactional identity; fences an older one."""
@@ -220,6 +223,24 @@ class KafkaBroker:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(SLICE_SECONDS)
+
+    def _stranded(self, topics: Sequence[str], group: str) -> bool:
+        """Whether the group is at rest while some partition of the topics belongs to nobody."""
+        described = self._ask(self._admin.describe_groups, [group])[group]
+        if described["group_state"] != "Stable":
+            return False
+        dealt = {
+            (topic["topic"], partition)
+            for member in described["members"]
+            for topic in member["member_assignment"]["assigned_partitions"]
+            for partition in topic["partitions"]
+        }
+        present = {
+            (topic["name"], partition["partition_index"])
+            for topic in self._describe(topics)
+            for partition in topic["partitions"]
+        }
+        return not present <= dealt
 
     def _require_writable(self, topic: str) -> None:
         self._require([topic], "WRITE")

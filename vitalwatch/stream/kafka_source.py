@@ -1,7 +1,7 @@
 """A member of a consumer group on Kafka, through kafka-python."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -66,8 +66,23 @@ class _Joining:
 class KafkaSource:
     """The :class:`~vitalwatch.stream.broker.Source` on Kafka."""
 
-    def __init__(self, consumer: Any, topics: Sequence[str], group: str, address: str) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        topics: Sequence[str],
+        group: str,
+        address: str,
+        stranded: Callable[[], bool] | None = None,
+    ) -> None:
+        """``stranded`` says whether the group is at rest with a partition that nobody has.
+
+        A member that gives a partition up joins again at once, so that another gets it. One with
+        a stable name that dies before that comes back as if nothing had happened: the broker
+        gives it what it had, starts no rebalance, and the partition stays with nobody. So such a
+        member looks for itself, once in each generation, and joins again.
+        """
         self._consumer = consumer
+        self._stranded = stranded
         self._group = group
         self._address = address
         self._losses = _Losses()
@@ -191,8 +206,10 @@ class KafkaSource:
         # While a rebalance is under way the library may know its generation already and not yet
         # its outcome: a commit with that would not be fenced for partitions that are lost.
         metadata = self._consumer.group_metadata()
-        if metadata.state == MemberState.STABLE:
+        if metadata.state == MemberState.STABLE and self._membership.token != metadata:
             self._membership = Membership(self._group, metadata)
+            if self._stranded is not None and self._stranded():
+                self._consumer._coordinator.request_rejoin()
         return assigned, revoked
 
 

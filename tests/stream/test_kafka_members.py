@@ -1,0 +1,38 @@
+"""Members of a group on a real broker that die at an awkward moment."""
+
+import time
+from collections.abc import Callable
+
+from vitalwatch.stream.broker import TopicSpec
+from vitalwatch.stream.kafka import KafkaBroker
+
+SECONDS = 20.0
+
+
+def test_a_partition_given_up_by_a_named_member_that_died_then_is_not_left_to_nobody(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic, group = name("topic"), name("group")
+    kafka.create([TopicSpec(topic, 3)])
+    one, two = kafka.source([topic], group, instance="one"), kafka.source([topic], group)
+    end = time.monotonic() + SECONDS
+    while len(one.assignment()) < 3:
+        assert time.monotonic() < end
+        one.poll(0.1, 10)
+    # It gives up a partition, and dies before it joins again so that the other gets that.
+    coordinator = one._consumer._coordinator
+    rejoin = coordinator.request_rejoin
+    coordinator.request_rejoin = lambda: None if one._losses.lost else rejoin()
+    while not one.poll(0.05, 10).revoked:
+        assert time.monotonic() < end
+        two.poll(0.05, 10)
+    one.close()
+
+    again = kafka.source([topic], group, instance="one")
+    while len(again.assignment() | two.assignment()) < 3:
+        assert time.monotonic() < end, "a partition belongs to nobody"
+        again.poll(0.1, 10)
+        two.poll(0.1, 10)
+    assert not again.assignment() & two.assignment()
+    again.close()
+    two.close()
