@@ -118,6 +118,41 @@ def test_a_record_that_the_broker_refuses_fails_its_transaction(
     assert read(kafka, topic) == []
 
 
+@pytest.mark.parametrize("harm", ["refused", "expired", "fenced"])
+def test_offsets_that_go_out_with_records_that_fail_are_not_committed(
+    kafka: KafkaBroker, topic: str, name: Name, open_sink: Callable[[str], KafkaSink], harm: str
+) -> None:
+    group, small = name("group"), name("small")
+    kafka.create([TopicSpec(small, 2, {"max.message.bytes": "1000"})])
+    publisher = kafka.publisher()
+    publisher.send(topic, b"k", b"v")
+    publisher.close()
+    source = kafka.source([topic], group)
+    poll = first_records(source)
+    (batch,) = poll.batches
+    offsets = {batch.source: batch.next_offset}
+    identity = name("sink")
+    sink = open_sink(identity)
+    sink.begin()
+    sink.append(small, b"k", bytes(5000) if harm == "refused" else b"fits", partition=0)
+    if harm == "expired":
+        sink._producer._accumulator.config["delivery_timeout_ms"] = 0
+    if harm == "fenced":
+        open_sink(identity)
+
+    with pytest.raises(BrokerError if harm != "fenced" else Fenced):
+        sink.commit(offsets, poll.membership)
+    sink.close()
+
+    assert source.committed(batch.source) is None
+    again = open_sink(identity)
+    again.begin()
+    again.commit(offsets, poll.membership)
+    assert source.committed(batch.source) == batch.next_offset
+    source.close()
+    assert read(kafka, small) == []
+
+
 def test_a_sequence_error_ends_the_sink_instead_of_starting_anew_in_silence(
     kafka: KafkaBroker, topic: str, name: Name, open_sink: Callable[[str], KafkaSink]
 ) -> None:

@@ -9,7 +9,8 @@ had fenced it: here such an error is final.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -92,15 +93,43 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._behind: Callable[[], None] | None = None
         if options.get("transactional_id"):
             # Without this a producer that was fenced asks for a new epoch and fences its successor.
             self._transaction_manager._supports_epoch_bump = lambda: False
+            self._send_batches = self._sender._send_producer_data
+            self._sender._send_producer_data = self._send_batches_and_offsets
 
-    def bounded_offsets(self, offsets: Mapping[Any, Any], group: ConsumerGroupMetadata) -> None:
-        """``send_offsets_to_transaction``, which waits without end."""
-        self._wait(
-            self._transaction_manager.send_offsets_to_transaction(offsets, group), COMMIT_SECONDS
-        )
+    def bounded_send(
+        self, sent: Sequence[Any], offsets: Mapping[Any, Any], group: ConsumerGroupMetadata | None
+    ) -> None:
+        """Write all that was sent, and the offsets; raise if any of it is not durable.
+
+        The offsets go to the broker right behind the records, not after their answers, which
+        saves a round trip: neither counts before the commit.
+        """
+        answered: Future[Any] = Future()
+
+        def send_offsets() -> None:
+            manager = self._transaction_manager
+            try:
+                answered.set_result(manager.send_offsets_to_transaction(offsets, group))
+            except errors.KafkaError as error:
+                answered.set_exception(error)
+
+        if offsets:
+            self._behind = send_offsets
+        # A flush in any case: without one, every later transaction would send its records singly.
+        self.flush(timeout=COMMIT_SECONDS)
+        for future in sent:
+            if future.failed():
+                raise future.exception
+        if offsets:
+            try:
+                result = answered.result(COMMIT_SECONDS)
+            except TimeoutError:
+                raise errors.KafkaTimeoutError("the offsets are not sent") from None
+            self._wait(result, COMMIT_SECONDS)
 
     def bounded_commit(self) -> None:
         """``commit_transaction``, which waits without end."""
@@ -129,6 +158,16 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
         found = [argument for argument in error.args if isinstance(argument, BaseException)]
         last = self._transaction_manager.last_error
         return next((e for e in (error, *found, last) if isinstance(e, _FENCING)), last or error)
+
+    def _send_batches_and_offsets(self) -> float:
+        """On the library's thread: what is ready to be sent, and behind the last the offsets."""
+        pause: float = self._send_batches()
+        behind = self._behind
+        if behind is None or self._accumulator.has_undrained():
+            return pause
+        self._behind = None
+        behind()
+        return 0.0
 
     def _wait(self, result: Any, seconds: float) -> None:
         self._sender.wakeup()
@@ -197,13 +236,9 @@ class KafkaSink:
         if offsets and membership is None:
             raise ValueError("offsets need the membership of the poll that they come from")
         with self._final():
-            # A flush first: without one, every later transaction would send its records singly.
-            self._producer.flush(timeout=COMMIT_SECONDS)
-            for future in sent:
-                if future.failed():
-                    raise future.exception
-            if offsets and membership is not None:
-                self._commit_offsets(offsets, membership)
+            group = _member(membership) if offsets and membership is not None else None
+            positions = {source: OffsetAndMetadata(at, "", -1) for source, at in offsets.items()}
+            self._producer.bounded_send(sent, positions, group)
             self._producer.bounded_commit()
             if self._producer.epoch() != self._epoch:
                 raise errors.ProducerFencedError("the producer's epoch changed")
@@ -228,16 +263,6 @@ class KafkaSink:
             raise RuntimeError("this sink is finished, or not in a transaction")
         return self._sent
 
-    def _commit_offsets(
-        self, offsets: Mapping[TopicPartition, int], membership: Membership
-    ) -> None:
-        group = membership.token
-        # Without a member's name the broker would take the offsets unchecked.
-        if not isinstance(group, ConsumerGroupMetadata) or group.generation_id < 0:
-            raise errors.CommitFailedError("this worker is not in the group")
-        positions = {source: OffsetAndMetadata(at, "", -1) for source, at in offsets.items()}
-        self._producer.bounded_offsets(positions, group)
-
     @contextmanager
     def _final(self) -> Iterator[None]:
         """An error inside is the end of this sink."""
@@ -254,6 +279,14 @@ class KafkaSink:
         if isinstance(cause, _FENCING):
             return Replaced(f"Another writer named {self._identity!r} has taken over.")
         return explained(cause, self._address)
+
+
+def _member(membership: Membership) -> ConsumerGroupMetadata:
+    """Who commits; without a member's name the broker would take the offsets unchecked."""
+    group = membership.token
+    if not isinstance(group, ConsumerGroupMetadata) or group.generation_id < 0:
+        raise errors.CommitFailedError("this worker is not in the group")
+    return group
 
 
 class KafkaPublisher:
