@@ -1,6 +1,8 @@
 """How loops over arrays are compiled, reach single bytes, and are not kept waiting by memory."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
@@ -13,6 +15,31 @@ from vitalwatch.arrays import Buffer
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
+_SELF: Final = Path(__file__).read_bytes()
+
+
+def _surroundings(function: Kernel) -> str:
+    """Sixteen hexadecimal digits for what a function may have built in from other files.
+
+    Numba asks only if the function's own file has changed since it was compiled, and would go on
+    with the constants and the compiled functions that other files had then.
+    """
+    digest = hashlib.blake2b(_SELF, digest_size=8)
+    for name, value in sorted(function.__globals__.items()):
+        called = getattr(value, "py_func", None)
+        if called is not None:
+            code = called.__code__
+            told = f"{called.__qualname__} {code.co_code.hex()} {code.co_consts}"
+        elif isinstance(value, np.ndarray):
+            told = f"{value.dtype} {value.tobytes().hex()}"
+        elif isinstance(value, int | float | str | tuple | slice | np.generic):
+            told = repr(value)
+        else:
+            continue
+        if not name.startswith("__"):
+            digest.update(f"{name} {told}\n".encode())
+    return digest.hexdigest()
+
 
 def compiled(function: Kernel) -> Kernel:
     """Compile a loop over arrays at its first call, and keep it on disk for the next process.
@@ -21,6 +48,7 @@ def compiled(function: Kernel) -> Kernel:
     the last bit of a logarithm. Other threads run meanwhile. Where nothing can be kept (a read-only
     installation without a home) each process compiles anew.
     """
+    function.__qualname__ += f"-{_surroundings(function)}"
     try:
         kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no place that it may write to
