@@ -113,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         from vitalwatch.stream import kafka
 
         files = TopicFile(arguments.files) if arguments.files else None
+        if files and not files.topic:
+            raise UsageError(f"{arguments.files[0]} holds no readings to be audited.")
         topic = files.topic if files else settings.topics.readings
         if files and recorded:
             return _audit(arguments, settings, topic, files, _in_files(arguments), {})

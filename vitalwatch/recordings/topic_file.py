@@ -55,6 +55,7 @@ class _Run:
 class TopicFile:
     """One topic in one or more files; to be read like the topic itself, as far as it goes.
 
+    ``topic`` is its name, empty if there are no records.
     Only where each partition's records stand is kept in memory, a few bytes a thousand of them.
     Raises RecordingError, with file and line, for what is not such a recording, and where a
     partition's offsets do not ascend from line to line and from file to file.
@@ -66,8 +67,6 @@ class TopicFile:
         self.topic = ""
         for number in range(len(paths)):
             self._index(number)
-        if not self._runs:
-            raise RecordingError(f"{' and '.join(map(str, paths))} hold no records.")
 
     def topics(self, names: Collection[str]) -> dict[str, TopicSpec]:
         """The topic, if it is among ``names``; its partitions as far as they are known here."""
