@@ -69,8 +69,9 @@ class Alarms:
     ) -> Transitions:
         """Advance all conditions by the readings that were just assessed.
 
-        ``rarity`` (n,) patient-days, NaN where the network had nothing to score. A signal that
-        was lost before a reading is raised first, at its deadline.
+        ``rarity`` (n,) patient-days, NaN where the network had nothing to score. Levels of the
+        physiological conditions are filled in to the assessment. A signal that was lost before a
+        reading is raised first, at its deadline.
         """
         limits.judge(
             assessment.clean,

@@ -206,12 +206,14 @@ def _assess(
         fetch(signals.seen_at, coming)
         row, now = rows[i], times[i]
 
+        # What each value could be, on its own.
         for v in range(len(norms)):
             value = raw[i, v]
             coded[v] = value in CODES and not (value == ZEROED and _SBP <= v <= _MAP)
             absent = coded[v] or np.isnan(value)
             outside[v] = not absent and (value < norms[v].lowest or value > norms[v].highest)
             plausible[v] = np.float32(np.nan) if absent or outside[v] else value
+        # Whether it has left its level faster than a body can; if not, the level follows it.
         for k in range(len(_LEAPING)):
             v = _LEAPING[k]
             value, norm = plausible[v], norms[v]
@@ -235,6 +237,7 @@ def _assess(
         for v in range(_SBP, _MAP + 1):
             line = line or outside[v] or coded[v]
 
+        # Whether it is believed.
         for v in range(len(norms)):
             artefact = line if _SBP <= v <= _MAP else outside[v]
             if artefact or coded[v]:
@@ -254,14 +257,13 @@ def _assess(
             lost = silence > LOST_MS and silence > LOST_INTERVALS * interval  # not if NaN
             found.silence[i, v] = silence
             if usable[v]:
-                # A longer interval counts at once, for cuffs are irregular; a shorter one step by
-                # step.
+                # A longer interval counts at once, cuffs being irregular; a shorter one bit by bit.
                 usual = interval + SMOOTHING * (silence - interval)
                 signals.interval[row, v] = usual if usual > silence else silence
                 signals.silence[row, v] = 0
             else:
                 signals.silence[row, v] = silence
-            # Back, or said by that condition.
+            # It is back, or the other condition says so.
             lost = lost and not usable[v] and not outside[v]
             found.level[i, _IMPLAUSIBLE + v] = _level(outside[v], LOW, usable[v])
             found.level[i, _NO_SIGNAL + v] = _level(lost, LOW, usable[v])
@@ -274,6 +276,7 @@ def _assess(
         beatless = raw[i, _HR] == 0 and known and not usable[_SPO2]
         asystole = HIGH if _flat(raw[i, _SBP]) or _flat(raw[i, _MAP]) else MEDIUM
         found.level[i, NO_HEARTBEAT] = _level(beatless, asystole, usable[_HR] or usable[_SPO2])
+        # These two say more than that there is no signal.
         if still:
             found.level[i, _NO_SIGNAL + _RR] = UNKNOWN
         if beatless:
