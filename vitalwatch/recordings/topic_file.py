@@ -70,7 +70,11 @@ class TopicFile:
 
     def topics(self, names: Collection[str]) -> dict[str, TopicSpec]:
         """The topic, if it is among ``names``; its partitions as far as they are known here."""
-        return {name: TopicSpec(name, max(self._runs) + 1) for name in names if name == self.topic}
+        return {
+            name: TopicSpec(name, max(self._runs, default=-1) + 1)
+            for name in names
+            if name == self.topic
+        }
 
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         """The first offset recorded, and the one after the last; (0, 0) if there is none."""
