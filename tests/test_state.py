@@ -66,3 +66,27 @@ def test_a_field_cannot_be_declared_twice_or_once_rows_exist() -> None:
     rows.take()
     with pytest.raises(ValueError, match="more"):
         rows.declare({"more": Field(np.int8, 0, 0)})
+
+
+def test_fields_that_were_declared_together_are_one_stretch_of_numbers() -> None:
+    rows = Table()
+    rows.declare({"a": Field(np.float32, 2, 1), "b": Field(np.float32, 3, [2, 3, 4])})
+    rows.declare({"time": Field(np.int64, 0, NEVER), "c": Field(np.float32, 1, 5)})
+    for capacity in (1, 100):
+        rows.grow(capacity)
+        words, stride, start = rows.words(("a", "b"))
+        table = words.reshape(-1, stride)
+        assert len(table) == rows.capacity
+        assert (table[:, start : start + 5] == [1, 1, 2, 3, 4]).all()
+        table[-1, start + 1] = 9
+        assert rows["a"][-1].tolist() == [1, 9]
+        rows.clear(np.array([len(table) - 1]))
+
+
+@pytest.mark.parametrize("names", [("b", "a"), ("a", "c"), ("a", "flag"), ("flag",)])
+def test_other_fields_are_no_stretch_of_numbers(names: tuple[str, ...]) -> None:
+    rows = Table()
+    rows.declare({name: Field(np.float32, 2, 0) for name in "abc"})
+    rows.declare({"flag": Field(np.int8, 2, 0)})
+    with pytest.raises(ValueError, match="no stretch"):
+        rows.words(names)

@@ -355,14 +355,16 @@ class Detector:
         if found is None:
             written = self._alarms.alerts(transitions, patients, origins)
         else:
+            told = transitions.reading[transitions.reading >= 0]
+            why = self._scorer.explain(found.scores, told)
             explanation = Explanation(
-                share=found.scores.share,
-                cause=found.scores.cause,
-                observed=found.scores.observed,
-                expected=found.scores.usual,
-                low=found.scores.usual_low,
-                high=found.scores.usual_high,
-                outside=found.scores.outside,
+                share=why.share,
+                cause=why.cause,
+                observed=why.observed,
+                expected=why.usual,
+                low=why.low,
+                high=why.high,
+                outside=why.outside,
             )
             written = self._alarms.alerts(
                 transitions, patients, origins, found.assessment, found.scores.rarity, explanation

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vitalwatch.arrays import Ints
+from vitalwatch.arrays import Floats, Ints
 
 NEVER: Final = -(2**61)
 """A time (ms) that has not been: so far back that any delay since then is over, no overflow."""
@@ -42,6 +42,8 @@ class Table:
         self._views: dict[str, npt.NDArray[Any]] = {}
         self._raw: npt.NDArray[np.uint8] = np.empty((0, 0), dtype=np.uint8)
         self._blank: npt.NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
+        self._words: Floats = np.empty(0, dtype=np.float32)
+        self._stretches: dict[tuple[str, ...], np.uint64] = {}
         self._free: list[int] = []
 
     def declare(self, fields: Mapping[str, Field]) -> None:
@@ -55,6 +57,23 @@ class Table:
         if not self._views:
             self.grow(_FIRST_ROWS)
         return self._views[name]
+
+    def words(self, names: tuple[str, ...]) -> tuple[Floats, np.uint64, np.uint64]:
+        """Several float32 fields as one stretch of numbers, for loops that move them at once.
+
+        Gives all rows end to end, as numbers; how many numbers a row has; and at which of them
+        the fields begin. Raises ValueError unless the fields lie side by side in this order, as
+        those of one declaration do.
+        """
+        if not self._views:
+            self.grow(_FIRST_ROWS)
+        if names not in self._stretches:
+            parts = [self._dtype().fields[name] for name in names]  # type: ignore[index]
+            begins, ends = [p[1] for p in parts], [p[1] + p[0].itemsize for p in parts]
+            if begins[1:] != ends[:-1] or any(p[0].base != np.float32 for p in parts):
+                raise ValueError(f"fields that are no stretch of numbers: {', '.join(names)}")
+            self._stretches[names] = np.uint64(begins[0] // 4)
+        return self._words, np.uint64(self._raw.shape[1] // 4), self._stretches[names]
 
     @property
     def capacity(self) -> int:
@@ -112,6 +131,7 @@ class Table:
             raw[:old] = self._raw
         raw[old:] = self._blank
         self._raw = raw
+        self._words = raw.reshape(-1).view(np.float32)
         records = raw.reshape(-1).view(dtype)
         self._views = {name: records[name] for name in self._fields}
         self._free.extend(range(capacity - 1, old - 1, -1))

@@ -19,12 +19,12 @@ def frame(**values: float) -> Floats:
 
 
 def go_through(frames: list[Floats], interval: float) -> Memory:
-    memory = Memory(Memory.blank(1))
+    memory = Memory.blank(1)
     out = np.empty((1, INPUTS), dtype=np.float32)
     for number, value in enumerate(frames):
         elapsed = np.array([interval if number else 0], dtype=np.float32)
         features.inputs(memory, elapsed, out)
-        features.observe(memory, value, ~np.isnan(value))
+        features.observe(memory, value)
     return memory
 
 
@@ -44,13 +44,13 @@ def test_a_vital_never_seen_stays_never_seen() -> None:
 
 def test_the_baseline_is_the_mean_over_time_and_not_over_readings() -> None:
     steady = go_through([frame(hr=70)] * 60 + [frame(hr=90)] * 60, 10)
-    dense = Memory(Memory.blank(1))
+    dense = Memory.blank(1)
     out = np.empty((1, INPUTS), dtype=np.float32)
     # The same ten minutes at 70 and ten at 90, but the second half read ten times as often.
     for value, interval, count in ((70, 10, 60), (90, 1, 600)):
         for _ in range(count):
             features.inputs(dense, np.array([interval], dtype=np.float32), out)
-            features.observe(dense, frame(hr=value), ~np.isnan(frame(hr=value)))
+            features.observe(dense, frame(hr=value))
     assert abs(features.restore(steady.mean)[0, HR] - features.restore(dense.mean)[0, HR]) < 2
 
 
@@ -76,9 +76,8 @@ def test_a_patients_row_does_not_depend_on_its_neighbours() -> None:
     alone = Memory.blank(1)
     out, out_alone = np.empty((9, INPUTS), np.float32), np.empty((1, INPUTS), np.float32)
     for value in values:
-        for rows, inputs, part in ((together, out, value), (alone, out_alone, value[4:5])):
-            memory = Memory(rows)
-            features.inputs(memory, np.full(len(rows), 7, dtype=np.float32), inputs)
-            features.observe(memory, part, ~np.isnan(part))
+        for memory, inputs, part in ((together, out, value), (alone, out_alone, value[4:5])):
+            features.inputs(memory, np.full(len(part), 7, dtype=np.float32), inputs)
+            features.observe(memory, part)
         assert np.array_equal(out[4], out_alone[0])
-    assert np.array_equal(together[4], alone[0])
+    assert np.array_equal(together.parts[:, 4], alone.parts[:, 0])

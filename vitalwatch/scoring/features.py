@@ -3,8 +3,7 @@
 The same code feeds training, calibration and the daemon (the last two drop plausible artefacts
 before, training only implausible values). Per patient and vital it keeps the value last seen, how
 long ago, and a slow robust baseline of level and spread: the patient's own normal. All arithmetic
-is float32 on ``(n, V)`` arrays, each row on its own, so a patient's state does not depend on who
-shares the batch.
+is float32, each number on its own, so a patient's state does not depend on who shares the batch.
 """
 
 from typing import Final
@@ -12,8 +11,10 @@ from typing import Final
 import numpy as np
 
 from vitalwatch import vitals
-from vitalwatch.arrays import Bools, Floats
+from vitalwatch.arrays import Floats
+from vitalwatch.compiled import compiled
 from vitalwatch.model.network import INPUTS
+from vitalwatch.scoring.elementary import log1p
 
 TYPICAL: Final = vitals.column("typical")
 SPREAD: Final = vitals.column("spread")
@@ -30,31 +31,33 @@ _PRIOR_DEVIATION: Final = np.float32(0.5)  # within-patient spread, in populatio
 _LONGEST_HOLD: Final = np.float32(300)  # a value speaks for at most so long after it was seen
 _CLIP: Final = np.float32(3)  # Huber: an outlier moves the baseline as 3 deviations do
 _MEAN_TO_DEVIATION: Final = np.float32(1.2533141)  # sqrt(pi / 2): normal sd from mean |x|
-_MEMORY: Final = 6
+_ZERO: Final = np.float32(0)
+_ONE: Final = np.float32(1)
+
+PARTS: Final = 6
+LAST, MASK, AGE, MEAN, DEVIATION, WATCHED = range(PARTS)
+"""The parts of :class:`Memory`, in their order."""
 
 
 class Memory:
-    """Views by name into ``(n, 6 V)`` float32 rows of a patient's remembered features.
+    """What is remembered of n patients: ``parts`` (6, n, V) float32, and each part by its name.
 
     ``last`` standardised value last seen (0 if never); ``mask`` 1 where the last frame held it;
     ``age`` seconds since seen, as of the last frame; ``mean`` and ``deviation`` of the baseline,
     standardised; ``watched`` seconds that the baseline has learnt from.
     """
 
-    WIDTH: Final = _MEMORY * vitals.COUNT
-
-    def __init__(self, rows: Floats) -> None:
-        parts = np.split(rows, _MEMORY, axis=1)
+    def __init__(self, parts: Floats) -> None:
+        self.parts = parts
         self.last, self.mask, self.age, self.mean, self.deviation, self.watched = parts
 
-    @staticmethod
-    def blank(count: int) -> Floats:
-        """Rows ``(count, 6 V)`` of patients of whom nothing is known."""
-        rows = np.zeros((count, Memory.WIDTH), dtype=np.float32)
-        memory = Memory(rows)
+    @classmethod
+    def blank(cls, count: int) -> "Memory":
+        """That of patients of whom nothing is known."""
+        memory = cls(np.zeros((PARTS, count, vitals.COUNT), dtype=np.float32))
         memory.age[:] = NEVER
         memory.deviation[:] = _PRIOR_DEVIATION
-        return rows
+        return memory
 
 
 def standardise(values: Floats) -> Floats:
@@ -67,49 +70,72 @@ def restore(standardised: Floats) -> Floats:
     return np.asarray(standardised * SPREAD + TYPICAL, dtype=np.float32)
 
 
-def _squash(seconds: Floats) -> Floats:
-    """Seconds on a scale from 0 (now) over 0.5 (a minute or so) to 2 (days)."""
-    return np.asarray(np.log1p(seconds / np.float32(5)) / np.float32(6), dtype=np.float32)
-
-
 def inputs(memory: Memory, elapsed: Floats, out: Floats) -> None:
     """What is known just before a reading, ``elapsed`` (n,) seconds after the patient's last.
 
     Ages ``memory`` by that time and writes the network's inputs to ``out`` (n, INPUTS).
     """
-    count = vitals.COUNT
-    memory.age += elapsed[:, None]
-    np.minimum(memory.age, NEVER, out=memory.age)
-    out[:, :count] = memory.last
-    out[:, count : 2 * count] = memory.mask
-    out[:, 2 * count : 3 * count] = _squash(memory.age)
-    out[:, 3 * count : 4 * count] = memory.mean
-    out[:, INPUTS - 1] = _squash(elapsed)
+    write_inputs(memory.parts, elapsed, out)
 
 
-def observe(memory: Memory, value: Floats, seen: Bools) -> None:
-    """Take a frame into memory: standardised ``value`` (n, V) where ``seen`` (n, V).
+def observe(memory: Memory, value: Floats) -> None:
+    """Take a frame into memory: standardised ``value`` (n, V), NaN where not measured.
 
     The baseline is an exponentially weighted mean, and mean absolute deviation, over time rather
     than over readings: each value counts for the time since the one before it. Early on it is a
     plain running mean, its spread shrunk to the population's.
     """
-    unseen = memory.watched == 0
-    held = np.where(unseen, 1, np.minimum(memory.age, _LONGEST_HOLD))
-    first = seen & unseen
-    watched = memory.watched + held
-    gap = np.where(first, 0, value - memory.mean)
-    clip = _CLIP * memory.deviation
-    clipped = np.clip(gap, -clip, clip)
-    weight = held / np.minimum(watched, BASELINE_SECONDS)
-    mean = np.where(first, value, memory.mean + weight * clipped)
-    weight = held / np.minimum(watched + _PRIOR_SECONDS, BASELINE_SECONDS)
-    deviation = memory.deviation + weight * (
-        _MEAN_TO_DEVIATION * np.abs(clipped) - memory.deviation
-    )
-    np.copyto(memory.mean, mean, where=seen)
-    np.copyto(memory.deviation, np.maximum(deviation, STEP), where=seen & ~first)
-    np.copyto(memory.watched, np.minimum(watched, BASELINE_SECONDS), where=seen)
-    np.copyto(memory.last, value, where=seen)
-    np.copyto(memory.age, 0, where=seen)
-    memory.mask[:] = seen
+    remember(memory.parts, value, STEP)
+
+
+@compiled
+def _squash(seconds: np.float32) -> np.float32:
+    """Seconds on a scale from 0 (now) over 0.5 (a minute or so) to 2 (days)."""
+    return log1p(seconds / np.float32(5)) / np.float32(6)
+
+
+@compiled
+def write_inputs(parts: Floats, elapsed: Floats, out: Floats) -> None:
+    """:func:`inputs`, for the first patients of ``parts`` and the first columns of ``out``."""
+    count, width = len(elapsed), parts.shape[2]
+    for k in range(count):
+        for v in range(width):
+            parts[AGE, k, v] = min(parts[AGE, k, v] + elapsed[k], NEVER)
+    age = parts[AGE].reshape(parts[AGE].size)
+    squashed = np.empty(count * width, dtype=np.float32)
+    for i in range(count * width):
+        squashed[i] = _squash(age[i])
+    for k in range(count):
+        for v in range(width):
+            out[k, v] = parts[LAST, k, v]
+            out[k, width + v] = parts[MASK, k, v]
+            out[k, 2 * width + v] = squashed[k * width + v]
+            out[k, 3 * width + v] = parts[MEAN, k, v]
+        out[k, INPUTS - 1] = _squash(elapsed[k])
+
+
+@compiled
+def remember(parts: Floats, value: Floats, step: Floats) -> None:
+    """:func:`observe`, for the first patients of ``parts``; ``step`` (V,) least deviations.
+
+    Without branches, here and elsewhere: what is missing follows no pattern that a processor
+    could foresee.
+    """
+    for k in range(len(value)):
+        for v in range(len(step)):
+            now, mean, deviation = value[k, v], parts[MEAN, k, v], parts[DEVIATION, k, v]
+            age, watched = parts[AGE, k, v], parts[WATCHED, k, v]
+            seen, first = not np.isnan(now), watched == _ZERO
+            held = _ONE if first else min(age, _LONGEST_HOLD)
+            longer = watched + held
+            clip = _CLIP * deviation
+            gap = min(max(now - mean, -clip), clip)
+            moved = mean + held / min(longer, BASELINE_SECONDS) * gap
+            weight = held / min(longer + _PRIOR_SECONDS, BASELINE_SECONDS)
+            spread = max(deviation + weight * (_MEAN_TO_DEVIATION * abs(gap) - deviation), step[v])
+            parts[LAST, k, v] = now if seen else parts[LAST, k, v]
+            parts[MASK, k, v] = _ONE if seen else _ZERO
+            parts[AGE, k, v] = _ZERO if seen else age
+            parts[MEAN, k, v] = (now if first else moved) if seen else mean
+            parts[DEVIATION, k, v] = spread if seen and not first else deviation
+            parts[WATCHED, k, v] = min(longer, BASELINE_SECONDS) if seen else watched

@@ -60,7 +60,7 @@ class Sequences:
 
     def __init__(self, wards: Sequence[Ward]) -> None:
         self._frames: list[Iterator[tuple[Ints, Floats]]] = [iter(w.frames()) for w in wards]
-        self._memory: Floats = np.empty((0, features.Memory.WIDTH), dtype=np.float32)
+        self._memory = features.Memory.blank(0)
         self._times: Ints = np.empty(0, dtype=np.int64)
 
     def chunk(self, frames: int) -> Chunk:
@@ -78,12 +78,11 @@ class Sequences:
         if not len(self._times):
             self._memory = features.Memory.blank(len(times))
             self._times = times
-        memory = features.Memory(self._memory)
         inputs = np.empty((len(times), INPUTS), dtype=np.float32)
         elapsed = ((times - self._times) / 1000).astype(np.float32)
-        features.inputs(memory, elapsed, inputs)
+        features.inputs(self._memory, elapsed, inputs)
         self._times = times
         seen = (values >= _LOWEST) & (values <= _HIGHEST)  # NaN, 0 for no signal: not seen
-        value = np.where(seen, features.standardise(values), np.float32(0))
-        features.observe(memory, value, seen)
-        return inputs, value, seen.astype(np.float32)
+        value = np.where(seen, features.standardise(values), np.float32(np.nan))
+        features.observe(self._memory, value)
+        return inputs, np.where(seen, value, np.float32(0)), seen.astype(np.float32)

@@ -1,0 +1,233 @@
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator import Ward
+from vitalwatch import vitals
+from vitalwatch.arrays import Floats, Ints
+from vitalwatch.model import checkpoint
+from vitalwatch.scoring import evidence, features
+from vitalwatch.scoring.evidence import Calibration
+from vitalwatch.scoring.passes import CHUNK
+from vitalwatch.scoring.scorer import Reasons, Scorer, Scores
+from vitalwatch.state import Table
+
+PATIENTS = 2 * CHUNK + 7
+ROUNDS = 6
+HR, SPO2 = vitals.INDEX["hr"], vitals.INDEX["spo2"]
+FIELDS = ("hidden", "cell", "memory", "held", "outside", "cause", "times")
+CALIBRATION = Calibration.of(checkpoint.load().calibration)
+START = 1_700_000_000_000
+
+
+class Bench:
+    """A scorer and its table."""
+
+    def __init__(self, rows: int = PATIENTS) -> None:
+        self.table = Table()
+        self.scorer = Scorer(self.table, checkpoint.load().network)
+        self.table.grow(rows)
+
+    def step(self, rows: Ints, times: Ints, values: Floats) -> tuple[Scores, Reasons]:
+        scores = self.scorer.step(rows, times, values, CALIBRATION)
+        return scores, self.scorer.explain(scores, np.arange(len(rows)))
+
+
+@functools.cache
+def frames() -> list[tuple[Ints, Floats]]:
+    """Rounds of a ward in which much is not measured."""
+    ward = Ward(patients=PATIENTS, seed=3, interval=30, scenarios="mixed")
+    generator = np.random.default_rng(4)
+    lowest, highest = vitals.bounds("plausible")
+    found = []
+    for times, values in ward.frames(ROUNDS):
+        shown = (values >= lowest) & (values <= highest) & (generator.random(values.shape) > 0.2)
+        found.append((times, np.where(shown, values, np.float32(np.nan))))
+    return found
+
+
+def columns(scores: Scores, reasons: Reasons) -> list[npt.NDArray[np.generic]]:
+    answers = scores.answers
+    return [
+        *(answers.surprise, answers.expected, answers.low, answers.high),
+        *(answers.level, answers.danger, scores.evidence, scores.rarity),
+        *(reasons.share, reasons.cause, reasons.observed, reasons.usual),
+        *(reasons.low, reasons.high, reasons.outside),
+    ]
+
+
+@functools.cache
+def whole() -> tuple[list[list[npt.NDArray[np.generic]]], list[bytes]]:
+    """Everything of a bench that takes each frame as one round."""
+    bench, rows = Bench(), np.arange(PATIENTS)
+    found = [columns(*bench.step(rows, times, values)) for times, values in frames()]
+    return found, [bench.table[name].tobytes() for name in FIELDS]
+
+
+@given(st.permutations(range(PATIENTS)), st.lists(st.integers(0, PATIENTS), max_size=12))
+def test_rounds_of_any_size_and_order_give_the_same_bits(
+    order: Sequence[int], cuts: Sequence[int]
+) -> None:
+    bench = Bench()
+    wanted, state = whole()
+    rounds = [part for part in np.split(np.array(order), sorted(cuts)) if len(part)]
+    for (times, values), columns_wanted in zip(frames(), wanted, strict=True):
+        for rows in rounds:
+            found = columns(*bench.step(rows, times[rows], values[rows]))
+            for column, column_wanted in zip(found, columns_wanted, strict=True):
+                assert column.tobytes() == column_wanted[rows].tobytes()
+    assert [bench.table[name].tobytes() for name in FIELDS] == state
+
+
+def digest() -> str:
+    """Stands for all bits of a bench that takes each frame as one round."""
+    found, state = whole()
+    content = [column.tobytes() for columns in found for column in columns]
+    return hashlib.blake2b(b"".join(content + state)).hexdigest()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="asks for processors of this family")
+def test_an_old_processor_gives_the_same_bits(tmp_path: Path) -> None:
+    script = "from tests.scoring.test_scorer import digest; print(digest())"
+    oldest = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | oldest | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == digest()
+
+
+def test_rows_that_no_reading_is_of_stay_as_they_are() -> None:
+    bench = Bench()
+    before = bench.table.copy(np.arange(PATIENTS))
+    others = np.delete(np.arange(PATIENTS), [5, 70])
+    times, values = frames()[0]
+    bench.step(np.array([5, 70]), times[[5, 70]], values[[5, 70]])
+    after = bench.table.copy(np.arange(PATIENTS))
+    assert after[others].tobytes() == before[others].tobytes()
+    assert (after[[5, 70]] != before[[5, 70]]).any(axis=1).all()
+
+
+def test_a_table_that_grows_between_rounds_changes_nothing() -> None:
+    bench, rows = Bench(), np.arange(PATIENTS)
+    wanted, _ = whole()
+    for (times, values), columns_wanted in zip(frames(), wanted, strict=True):
+        found = columns(*bench.step(rows, times, values))
+        bench.table.grow(bench.table.capacity * 2)
+        assert [c.tobytes() for c in found] == [c.tobytes() for c in columns_wanted]
+
+
+def test_what_was_not_measured_is_not_answered() -> None:
+    wanted, _ = whole()
+    for (_, values), found in zip(frames(), wanted, strict=True):
+        for column in found[:6]:
+            assert (np.isnan(column.astype(np.float32)) == np.isnan(values)).all()
+
+
+def test_without_a_calibration_there_is_no_evidence() -> None:
+    bench, rows = Bench(), np.arange(PATIENTS)
+    times, values = frames()[0]
+    scores = bench.scorer.step(rows, times, values, None)
+    assert not scores.evidence.any()
+    assert not scores.rarity.any()
+    assert bench.scorer.step(rows, times + 1000, values, CALIBRATION).rarity.all()
+
+
+def test_shares_add_up_to_one_where_there_is_evidence() -> None:
+    wanted, _ = whole()
+    for found in wanted:
+        total, share = found[6], found[8]
+        some = total.astype(np.float32) > 0
+        sums = share.astype(np.float32).sum(axis=1)
+        assert some.any()
+        np.testing.assert_allclose(sums[some], 1, rtol=1e-5)
+        assert not sums[~some].any()
+
+
+def reading(**values: float) -> Floats:
+    row = np.full((1, vitals.COUNT), np.nan, dtype=np.float32)
+    for name, value in values.items():
+        row[0, vitals.INDEX[name]] = value
+    return row
+
+
+def test_only_the_readings_that_are_asked_for_are_explained() -> None:
+    bench, rows = Bench(3), np.arange(3)
+    values = np.repeat(reading(hr=80, spo2=97), 3, axis=0)
+    scores = bench.scorer.step(rows, np.full(3, START), values, CALIBRATION)
+    whole = bench.scorer.explain(scores, rows)
+    for asked in ([], [1], [2, 0, 2]):
+        found = bench.scorer.explain(scores, np.array(asked, dtype=np.int64))
+        for part, wanted in zip(
+            columns(scores, found)[8:], columns(scores, whole)[8:], strict=True
+        ):
+            assert part.shape == wanted.shape
+            assert part[asked].tobytes() == wanted[asked].tobytes()
+
+
+def test_a_reason_tells_the_normal_before_the_reading_and_the_value_after_it() -> None:
+    bench, row = Bench(1), np.array([0])
+    for number in range(100):
+        scores, reasons = bench.step(row, np.array([START + 10_000 * number]), reading(hr=80))
+    assert reasons.usual[0, HR] == 80
+    assert np.isnan(reasons.usual[0, SPO2])
+    assert np.isnan(reasons.observed[0, SPO2])
+    assert reasons.low[0, HR] < 80 < reasons.high[0, HR]
+    assert reasons.outside[0, HR] == 0
+    for seconds, outside in ((1000, 1), (1010, 11), (1030, 31)):
+        time = np.array([START + 1000 * seconds])
+        scores, reasons = bench.step(row, time, reading(hr=150, spo2=97))
+        assert reasons.outside[0, HR] == outside
+    assert reasons.observed[0, HR] == 150
+    assert 80 < reasons.usual[0, HR] < 90
+    assert reasons.share[0, HR] > 0.9
+    assert evidence.TERMS[reasons.cause[0, HR]] in ("level", "danger")
+    assert scores.rarity[0] > 0.01
+
+
+def test_a_vital_that_was_seen_long_ago_has_no_part_in_the_evidence_any_more() -> None:
+    bench, row = Bench(1), np.array([0])
+    bench.step(row, np.array([START]), reading(hr=170, spo2=97))
+    some, _ = bench.step(row, np.array([START + 600_000]), reading(spo2=97))
+    none, _ = bench.step(row, np.array([START + 1_200_000]), reading(spo2=97))
+    assert some.evidence[0] > 0
+    assert none.evidence[0] == 0
+
+
+def test_a_reading_in_which_nothing_is_measured_moves_time_alone() -> None:
+    bench, row = Bench(1), np.array([0])
+    bench.step(row, np.array([START]), reading(hr=80))
+    memory = features.Memory(bench.table["memory"][0].reshape(features.PARTS, 1, -1).copy())
+    bench.step(row, np.array([START + 5000]), reading())
+    after = features.Memory(bench.table["memory"][0].reshape(features.PARTS, 1, -1))
+    assert after.age[0, HR] == 5
+    assert after.last[0, HR] == memory.last[0, HR]
+    assert after.mean[0, HR] == memory.mean[0, HR]
+    assert not after.mask.any()
+
+
+@pytest.mark.parametrize("kind", ["strided", "reversed"])
+def test_arrays_may_lie_in_memory_as_they_like(kind: str) -> None:
+    every = slice(None, None, 2 if kind == "strided" else -1)
+    times, values = frames()[0]
+    rows = np.arange(PATIENTS)
+    apart, packed = Bench(), Bench()
+    found = apart.scorer.step(rows[every], times[every], values[every], CALIBRATION)
+    wanted = packed.scorer.step(
+        rows[every].copy(), times[every].copy(), values[every].copy(), CALIBRATION
+    )
+    assert found.rarity.tobytes() == wanted.rarity.tobytes()
