@@ -1,5 +1,6 @@
 """The cores that all of it runs on, and how much others use them meanwhile."""
 
+import math
 import os
 import platform
 import time
@@ -99,6 +100,16 @@ def memory(pid: int) -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_memory() -> float:
+    """Bytes that programs can still have; infinite where that cannot be told."""
+    information = Path("/proc/meminfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return math.inf
 
 
 def _busy(cores: Sequence[int]) -> dict[int, float]:

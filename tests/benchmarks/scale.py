@@ -3,22 +3,27 @@
 import time
 from contextlib import ExitStack
 
+from tests.benchmarks import machine
 from tests.benchmarks.cluster import pour
 from tests.benchmarks.context import Context
 from tests.benchmarks.figures import Figure, Target, ratio
 from tests.benchmarks.load import writing
 
-MOST_BYTES_A_PATIENT = 6_000
-"""Memory of a daemon's patient, with its name and while arrays grow: where there is less, skip."""
+BYTES_A_PATIENT = 6_000
+"""Memory that a patient may take in all while arrays grow; for whom there is less are left out."""
 
 
 def patients(context: Context) -> list[Figure]:
     """Cost of a reading by number of patients, and the memory of one."""
     size = context.size
-    costs: dict[int, list[float]] = {count: [] for count in size.patients}
-    memory: dict[int, list[int]] = {count: [] for count in size.patients}
+    fits = machine.free_memory() / BYTES_A_PATIENT
+    counts = [count for count in size.patients if count <= fits]
+    for count in size.patients[len(counts) :]:
+        context.say(f"{count:,} patients may not fit into the memory that is free: left out")
+    costs: dict[int, list[float]] = {count: [] for count in counts}
+    memory: dict[int, list[int]] = {count: [] for count in counts}
     for number in range(size.runs):
-        for count in size.patients:
+        for count in counts:
             readings = max(size.readings, size.rounds * count)
             prefix = context.topic(count, readings)
             context.say(f"cost with {count:,} patients, run {number + 1} of {size.runs}")
