@@ -188,7 +188,9 @@ class Crew:
 
     def stop(self, worker: Worker) -> None:
         """SIGTERM, which it has to follow in good order once it has started."""
-        worker.allowed.add(0 if worker.said(_STARTED) else -signal.SIGTERM)
+        worker.allowed.add(0)
+        if not worker.said(_STARTED):
+            worker.allowed.add(-signal.SIGTERM)
         self._nursery.signal(worker, signal.SIGTERM)
         self.wait_for(lambda: worker.code is not None, f"{worker.name} does not stop")
 

@@ -1,7 +1,9 @@
 """A TCP proxy that cuts, slows and holds up what goes through it."""
 
 import asyncio
+import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final, Self
@@ -78,7 +80,7 @@ class Proxy:
 
     async def _cut(self) -> int:
         for writer in self._writers:
-            writer.transport.abort()
+            _reset(writer)
         return len(self._writers) // 2
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,6 +90,7 @@ class Proxy:
         writers = [writer]
         try:
             if self._refusing:
+                _reset(writer)
                 return
             beyond, onward = await asyncio.open_connection("127.0.0.1", self._target)
             writers.append(onward)
@@ -116,3 +119,11 @@ class Proxy:
             await self._open.wait()
             writer.write(data)
             await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a cut would, not as a program that is done with it."""
+    at_once = struct.pack("ii", 1, 0)
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()
