@@ -1,5 +1,6 @@
 """A broker that goes away and comes back: nothing is lost or doubled, and no wait is endless."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -8,10 +9,11 @@ from typing import Any
 
 import pytest
 from kafka import errors
+from kafka.net.connection import KafkaConnection
 
 from vitalwatch.config import Kafka
 from vitalwatch.errors import BrokerError
-from vitalwatch.stream import kafka_source, kafka_writers, local_kafka
+from vitalwatch.stream import kafka_log, kafka_source, kafka_writers, local_kafka
 from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import connect
 
@@ -20,8 +22,11 @@ PARTITION = TopicPartition(TOPIC, 0)
 
 
 def test_work_goes_on_after_an_outage(
-    start_kafka: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    start_kafka: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr(kafka_log._OUTAGES, "_lost", {})  # of other tests' brokers
     address = start_kafka("outage")
     node, data = local_kafka.node(), Path(os.environ["VITALWATCH_TEST_KAFKA"]) / "outage"
     broker = connect(Kafka(bootstrap=address))
@@ -71,6 +76,41 @@ def test_work_goes_on_after_an_outage(
     sink.close()
     publisher.close()
     broker.close()
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in said] == [
+        "no connection to Kafka: trying until there is one",
+        "connected to Kafka again",
+    ]
+
+
+def test_each_broker_is_lost_and_found_once_whoever_talks_to_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kafka_log._OUTAGES, "_lost", {})
+    kafka_log.tell_of_outages_once()
+    connections = logging.getLogger(kafka_log.CONNECTIONS)
+    one, two, found, coordinator = (
+        KafkaConnection(None, node_id) for node_id in (1, 2, "bootstrap-0", "coordinator-1")
+    )
+    refused = errors.KafkaConnectionError("refused")
+
+    connections.info(kafka_log.CONNECTED, one)  # there was no outage
+    for connection in (one, coordinator, found, one, two, one):
+        connections.error(kafka_log.LOST, connection, refused)
+        logging.getLogger("kafka.net.manager").error("Connection failed: %s", refused)
+        logging.getLogger("kafka.cluster").warning("No node available for metadata refresh")
+    logging.getLogger("kafka.cluster").error("Topic %s not found in cluster metadata", "vitals")
+    for connection in (found, two, one, coordinator, two):
+        connections.info(kafka_log.CONNECTED, connection)
+
+    lost, again = "no connection to Kafka: trying until there is one", "connected to Kafka again"
+    assert [(r.getMessage(), vars(r).get("broker")) for r in caplog.records] == [
+        (lost, "1"),
+        (lost, "2"),
+        ("Topic vitals not found in cluster metadata", None),
+        (again, "2"),
+        (again, "1"),
+    ]
 
 
 def test_a_member_says_that_its_broker_is_away_instead_of_looking_idle(

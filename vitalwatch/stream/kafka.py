@@ -24,6 +24,7 @@ from vitalwatch.stream.diagnosis import (
     tls_context,
     translated,
 )
+from vitalwatch.stream.kafka_log import tell_of_outages_once
 from vitalwatch.stream.kafka_records import read_any_header
 from vitalwatch.stream.kafka_writers import KafkaPublisher, KafkaSink, opened
 
@@ -80,6 +81,7 @@ class KafkaBroker:
         self._options = {**options, **_CONNECTION}
         self._address = ", ".join(options["bootstrap_servers"])
         read_any_header()
+        tell_of_outages_once()
         self._admin = opened(KafkaAdminClient, self._options)
 
     def source(
