@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             from vitalwatch.detector import Detector
             from vitalwatch.model import checkpoint
+            from vitalwatch.stream import rehearsal
 
             model = checkpoint.load(settings.model.path)
             metrics.model(model.fingerprint)
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "group": settings.daemon.group,
                 },
             )
+            rehearsal.rehearse(model)
             # What is there for good need not be looked at again, and the rest seldom: readings
             # come as columns, and the collector took 40 % of the time of a loop over records.
             gc.freeze()
