@@ -36,10 +36,7 @@ class Compiled:
         units = work.cell.shape[1]
         work.x[:count, :INPUTS] = inputs
         work.x[:, INPUTS : INPUTS + units] = work.hidden[:, :units]
-        gates, heads = work.gates.reshape(CHUNK, -1), work.heads.reshape(CHUNK, -1)
-        prediction.products(work.x, self.weights.cell, gates, count)
-        prediction.advance(work.gates, work.cell, work.hidden, count)
-        prediction.products(work.hidden, self.weights.head, heads, count)
+        prediction.step(work.x, self.weights, work.gates, work.cell, work.hidden, work.heads, count)
         last = np.ascontiguousarray(inputs[:, : vitals.COUNT]).ravel()
         mean = np.ascontiguousarray(inputs[:, 3 * vitals.COUNT : 4 * vitals.COUNT]).ravel()
         prediction.predict(work.heads, last, mean, self.step_size, work.prediction, count)

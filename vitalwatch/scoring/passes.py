@@ -30,16 +30,15 @@ from vitalwatch.scoring.prediction import (
     LOCATION,
     SCALE,
     Weights,
-    advance,
     aligned,
     predict,
-    products,
+    step,
     surprise,
 )
 from vitalwatch.state import NEVER
 
 CHUNK: Final = 32
-"""Patients of a chunk; an even number, as :func:`prediction.products` asks."""
+"""Patients of a chunk; an even number, as :func:`~vitalwatch.scoring.prediction.step` asks."""
 
 FADING_SECONDS: Final = np.float32(1200)
 """A vital's part in the evidence fades over so long after it was last seen."""
@@ -141,9 +140,7 @@ def score(
     """
     width = values.shape[1]
     location, scale = work.prediction[LOCATION], work.prediction[SCALE]
-    step, low, high = scales[STEP], scales[LOW_LIMIT], scales[HIGH_LIMIT]
-    gates = work.gates.reshape((CHUNK, work.gates.shape[1] * work.gates.shape[2]))
-    heads = work.heads.reshape((CHUNK, work.heads.shape[1] * width))
+    finest, low, high = scales[STEP], scales[LOW_LIMIT], scales[HIGH_LIMIT]
     parts = work.parts.reshape((PARTS, CHUNK * width))
     raw, found = values.reshape(values.size), answers.reshape((ANSWERS, values.size))
     for begin in range(0, len(rows), CHUNK):
@@ -154,14 +151,12 @@ def score(
         _pass_time(last_times, mine, times[begin:end], elapsed)
 
         write_inputs(work.parts, elapsed, work.x)
-        products(work.x, weights.cell, gates, count)
-        advance(work.gates, work.cell, work.hidden, count)
-        products(work.hidden, weights.head, heads, count)
-        predict(work.heads, parts[LAST], parts[MEAN], step, work.prediction, count)
+        step(work.x, weights, work.gates, work.cell, work.hidden, work.heads, count)
+        predict(work.heads, parts[LAST], parts[MEAN], finest, work.prediction, count)
 
         flat = work.value[:count].reshape(to - at)
         _standardise(raw[at:to], scales, flat)
-        surprise(flat, location, scale, step, found[SURPRISE, at:to])
+        surprise(flat, location, scale, finest, found[SURPRISE, at:to])
         _restore(location, scales, found[EXPECTED, at:to])
         _bound(location, scale, -_CENTRAL_90, scales, found[LOW, at:to])
         _bound(location, scale, _CENTRAL_90, scales, found[HIGH, at:to])
@@ -178,7 +173,7 @@ def score(
             _weigh(value, work.excess, mine, work.held, causes)
         _time_outside(work.parts, value, work.outside)
         _note_usual(work.parts, usual, begin, end)
-        remember(work.parts, value, step[:width])
+        remember(work.parts, value, finest[:width])
         _add_up(work.parts, work.held, totals[0, begin:end])
         _scatter(words, stride, start, mine, work)
     if calibrated:

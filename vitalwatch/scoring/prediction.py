@@ -111,6 +111,27 @@ def advance(gates: Floats, cell: Floats, hidden: Floats, count: int) -> None:
 
 
 @compiled
+def step(
+    x: Floats,
+    weights: Weights,
+    gates: Floats,
+    cell: Floats,
+    hidden: Floats,
+    heads: Floats,
+    count: int,
+) -> None:
+    """The network's step for the first ``count`` of n patients, n even: cell, then head.
+
+    ``x`` (n, K) holds inputs, hidden state and a 1, ``cell`` (n, H) the cell's state, which is
+    updated; ``hidden`` (n, L) gets the new hidden state before its 1, and ``heads`` (n, 4, V)
+    what the head says. ``gates`` (n, 4, H) is room to work in.
+    """
+    products(x, weights.cell, gates.reshape((len(gates), gates.shape[1] * gates.shape[2])), count)
+    advance(gates, cell, hidden, count)
+    products(hidden, weights.head, heads.reshape((len(heads), weights.head.shape[1])), count)
+
+
+@compiled
 def predict(
     heads: Floats, last: Floats, mean: Floats, step: Floats, out: Floats, count: int
 ) -> None:
