@@ -227,6 +227,17 @@ class TestEncryption:
     def test_the_right_settings_work(self, ward: KafkaBroker) -> None:
         assert ward.topics(["any"]) == {}
 
+    def test_megabytes_come_whole(self, admin: KafkaBroker, name: Name) -> None:
+        topic = name("topic")
+        admin.create([TopicSpec(topic, 1, {"max.message.bytes": str(8 * 2**20)})])
+        publisher = admin.publisher()
+        values = [bytes([i]) * 3 * 2**20 for i in range(3)]
+        for value in values:
+            publisher.send(topic, b"k", value)
+        publisher.close()
+        batches = list(admin.read(TopicPartition(topic, 0), 0))
+        assert [value for batch in batches for value in batch.values] == values
+
     def test_plaintext_to_a_tls_port(self, secure: Kafka) -> None:
         assert "speaks TLS" in cause(Kafka(bootstrap=secure.bootstrap))
 

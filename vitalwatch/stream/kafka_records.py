@@ -1,7 +1,8 @@
 """A hole in kafka-python's reading of records, closed.
 
 A header's name is text to Kafka, but neither the broker nor a writer in C makes sure that it is
-UTF-8. The library gives up on such a record, and so on its partition, for good.
+UTF-8. The library gives up on such a record, and so on its partition, for good. This is for where
+records are read through its public API; ``kafka_batches`` reads them by itself.
 """
 
 from typing import Any, Final, SupportsIndex
