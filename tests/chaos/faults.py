@@ -15,6 +15,7 @@ AT_THE_START: Final = ("assigned", "restore")
 """Steps that a worker comes by when it starts."""
 
 _PASSAGES: Final = {"append": 12, "poll": 8, "score": 8, "commit": 8, "committed": 8}
+_COMMIT_SECONDS: Final = 0.02
 _CATCH_SECONDS: Final = 20.0
 _FENCED: Final = 1  # the exit code of a worker that others replaced again and again
 
@@ -63,6 +64,8 @@ class Faults:
         """Kill a worker at the n-th passage of a step, and start another in its place."""
         passage = chance.randint(1, _PASSAGES.get(step, 1))
         lingering = chance.choice((0.0, 0.03))
+        if step == "committing":
+            lingering = chance.uniform(0, _COMMIT_SECONDS)
         pause = chance.uniform(0, 0.5)
         victim = self._one(chance)
         trap = {"step": step, "passage": passage, "action": "kill", "seconds": lingering}
@@ -76,7 +79,7 @@ class Faults:
             self.kills += 1
             time.sleep(pause)
             self._crew.start(victim.instance)
-        return f"passage {passage}, after {lingering:g} s; {_named(victim)}"
+        return f"passage {passage}, after {lingering:.3g} s; {_named(victim)}"
 
     def kill(self, chance: Chance) -> str:
         """Kill a worker at any time, and perhaps the one in its place, while it is starting."""
