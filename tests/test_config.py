@@ -199,3 +199,12 @@ def test_topics_names_come_from_the_prefix() -> None:
     topics = config.Topics(prefix="ward7")
     assert topics.readings == "ward7.readings"
     assert topics.dead_letters == "ward7.dead-letters"
+
+
+def test_a_command_may_have_one_flag_of_a_section() -> None:
+    parser = argparse.ArgumentParser()
+    config.add_flags(parser, "kafka", "daemon.group")
+    given = parser.parse_args(["--daemon-group", "icu"])
+    assert config.load(given, {}).daemon.group == "icu"
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--daemon-max-records", "5"])

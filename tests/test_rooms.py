@@ -15,8 +15,12 @@ import pytest
             "vitalwatch.stream.daemon, vitalwatch.stream.kafka",
             "torch vitalwatch.scoring vitalwatch.alarms",
         ),
+        ("vitalwatch.audit.rerun", "vitalwatch.stream.kafka torch vitalwatch.scoring"),
+        ("vitalwatch.checkup.scoring", "kafka"),
+        ("vitalwatch.checkup.cluster", "torch vitalwatch.scoring vitalwatch.alarms"),
         ("vitalwatch.monitoring.http, vitalwatch.monitoring.metrics", "kafka torch"),
         ("vitalwatch.recordings.recording", "kafka torch"),
+        ("vitalwatch.recordings.topic_file", "kafka torch"),
         ("simulator", "kafka torch vitalwatch.scoring vitalwatch.alarms"),
     ],
 )

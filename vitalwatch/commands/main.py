@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "bench",
     "topics",
     "audit",
+    "doctor",
     "schema",
     "config",
     "version",

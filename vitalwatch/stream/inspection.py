@@ -70,8 +70,15 @@ def version(broker: KafkaBroker) -> str:
 
 
 def operations(broker: KafkaBroker, topic: str) -> frozenset[str] | None:
-    """What this user may do with a topic, in Kafka's words; None if the broker does not say."""
+    """What this user may do with a topic, in Kafka's words.
+
+    None if the broker does not say, or there is no such topic.
+    """
     (found,) = _asked(broker, lambda admin: admin.describe_topics([topic]))
+    if found["error_code"] == errors.TopicAuthorizationFailedError.errno:
+        return frozenset()
+    if found["error_code"]:
+        return None
     allowed = found.get("authorized_operations")
     return None if allowed is None else frozenset(allowed)
 
