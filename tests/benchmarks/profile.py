@@ -26,10 +26,9 @@ STAGES: Final = (
     ("encoding", ("stream/score_blocks.py", "stream/outputs.py", "alarms/wording.py")),
     ("snapshots", ("stream/recovery.py", "stream/snapshots.py", "/snapshot.py")),
     ("decode", ("stream/decode.py", "stream/plain_readings.py")),
-    ("network", ("vitalwatch/model/", "/torch/")),
-    ("alarms", ("/alarms/",)),
-    ("evidence", ("/scoring/",)),
-    ("look-up", ("/detector.py", "/state.py", "/rounds.py", "/register.py", "/departures.py")),
+    ("network and evidence", ("/scoring/",)),  # one compiled loop, so one frame
+    ("alarms", ("/alarms/", "/clock.py")),
+    ("look-up and rounds", ("/detector.py", "/state.py", "/rounds.py", "/register.py")),
     ("fetch and parse", ("stream/kafka", "/kafka/")),
     ("metrics and health", ("/monitoring/", "prometheus_client", "socketserver.py")),
 )

@@ -145,7 +145,7 @@ thread (8): io;poll (/x/kafka/net/selector.py:4);data_received (/x/kafka/net/con
 """
     found = profile.stages(raw, {7: 10.0, 8: 3.0, 9: 0.5})
     assert {stage: seconds for stage, seconds in found.items() if seconds} == pytest.approx(
-        {"decode": 6, "evidence": 2, "network": 1, "fetch and parse": 3, profile.OTHER: 1.5}
+        {"decode": 6, "network and evidence": 3, "fetch and parse": 3, profile.OTHER: 1.5}
     )
     assert profile.weighed(raw, {7: 10.0, 8: 3.0})["decode (/x/vitalwatch/stream/decode.py:9)"] == 6
 
