@@ -2,7 +2,6 @@ import copy
 import dataclasses
 import functools
 import itertools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -325,21 +324,6 @@ def test_a_patients_scores_have_the_same_bits_in_any_company(count: int) -> None
         return bits
 
     assert rarities(count) == rarities(4)
-
-
-def test_torch_is_kept_to_one_thread_in_whichever_thread_a_detector_works() -> None:
-    detector = Detector(detector_model(), SETTINGS)
-    found: list[int] = []
-
-    def work() -> None:
-        torch.set_num_threads(2)
-        detector.process([readings(["a"], [0], hr=[80])])
-        found.append(torch.get_num_threads())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [1]
 
 
 def other_model() -> checkpoint.Model:

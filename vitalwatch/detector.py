@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
-import torch
 
 from vitalwatch import config, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
@@ -103,11 +102,7 @@ class _Output:
 
 
 class Detector:
-    """All patients' state, and the one way to advance it; for one thread at a time.
-
-    Keeps torch to one thread of its own, because the matrix product of a row has the same bits in
-    any batch only there, and because idle OpenMP threads would spin against everything else.
-    """
+    """All patients' state, and the one way to advance it; for one thread at a time."""
 
     def __init__(self, model: Model, settings: config.Alarms) -> None:
         self._model = model.fingerprint
@@ -191,8 +186,6 @@ class Detector:
         """Advance by the readings of some partitions (at most one entry a partition)."""
         if not batch:
             return []
-        if torch.get_num_threads() != 1:  # kept by OpenMP for each calling thread
-            torch.set_num_threads(1)
         sources = [self._source(readings.topic, readings.partition) for readings in batch]
         joined = self._join(batch, sources)
         output = _Output(len(joined.offsets), sources)

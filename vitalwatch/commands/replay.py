@@ -182,7 +182,7 @@ def _compare(
         source = TopicPartition(spec.name, partition)
         begin, end = broker.bounds(source)
         for batch in broker.read(source, max(begin, end - 10)):
-            last_there = batch.timestamps[-1]
+            last_there = int(batch.timestamps[-1])
             if not first - _HOUR_MS <= last_there <= last + _HOUR_MS:
                 say(
                     f"{spec.name} holds readings of {rfc3339(last_there)}, and these begin at "
