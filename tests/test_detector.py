@@ -1,4 +1,3 @@
-import copy
 import dataclasses
 import functools
 import itertools
@@ -7,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -329,11 +327,8 @@ def test_a_patients_scores_have_the_same_bits_in_any_company(count: int) -> None
 def other_model() -> checkpoint.Model:
     """One that thinks otherwise, with the same fields."""
     model = detector_model()
-    network = copy.deepcopy(model.network)
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights.mul_(1.05)
-    return dataclasses.replace(model, network=network, fingerprint="another")
+    weights = {name: np.float32(1.05) * weight for name, weight in model.weights.items()}
+    return dataclasses.replace(model, weights=weights, fingerprint="another")
 
 
 def busy() -> Detector:

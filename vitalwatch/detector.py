@@ -107,7 +107,7 @@ class Detector:
     def __init__(self, model: Model, settings: config.Alarms) -> None:
         self._model = model.fingerprint
         self._state = Table()
-        self._scorer = Scorer(self._state, model.network)
+        self._scorer = Scorer(self._state, model.weights)
         self._calibration = Calibration.of(model.calibration)
         self._alarms = Alarms(self._state, settings, model.fingerprint)
         self._gone_ms = round(settings.discharge_hours * 3_600_000)

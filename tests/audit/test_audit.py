@@ -6,7 +6,6 @@ from functools import cache, partial
 
 import msgspec
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -503,9 +502,8 @@ def alert_of(value: bytes | None) -> Alert:
 def other_model(model: Model) -> Model:
     """A model with one weight changed."""
     other = checkpoint.load()
-    with torch.no_grad():
-        next(iter(other.network.parameters())).flatten()[0] += 0.5
-    return Model(other.network, other.calibration, other.card, "0123456789ab")
+    other.weights["head.bias"][0] += 0.5
+    return Model(other.weights, other.calibration, other.card, "0123456789ab")
 
 
 def committed(worker: Worker) -> dict[TopicPartition, int]:

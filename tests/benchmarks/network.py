@@ -11,7 +11,7 @@ from vitalwatch import config
 from vitalwatch.compiled import compiled
 from vitalwatch.detector import Detector
 from vitalwatch.model import checkpoint
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring.passes import CHUNK, Workspace
 from vitalwatch.scoring.prediction import Weights, step
 
@@ -23,7 +23,7 @@ def measure(context: Context) -> list[Figure]:
     size = context.size
     torch.set_num_threads(1)
     model = checkpoint.load()
-    hidden, made = model.network.hidden, Weights.of(model.network)
+    hidden, made = model.hidden, Weights.of(model.weights)
     work = Workspace.of(made)
     work.x[:, : INPUTS + hidden] = torch.randn(CHUNK, INPUTS + hidden).numpy()
     both = torch.randn(BATCH, INPUTS + hidden)

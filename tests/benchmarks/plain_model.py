@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vitalwatch.model import checkpoint
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.vitals import COUNT, NAMES, VITALS
 
 HIGH_SURPRISE = 30.0
@@ -69,7 +69,7 @@ class PlainModel:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)  # the fastest for matrices of one row
-        network = checkpoint.load().network
+        network = checkpoint.load().network()
         self.hidden = network.hidden
         self._head = network.head
         self._cell = nn.LSTMCell(INPUTS, self.hidden)

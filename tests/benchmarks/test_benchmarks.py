@@ -108,7 +108,7 @@ def test_the_publisher_keeps_its_rate_and_the_patients_order() -> None:
 
 
 def test_the_plain_model_is_the_shipped_network() -> None:
-    model, network = PlainModel(), checkpoint.load().network
+    model, network = PlainModel(), checkpoint.load().network()
     state = model.blank()
     for each in islice(wire(ward(1)), 5):
         reading = msgspec.json.decode(each.value(), type=Reading)

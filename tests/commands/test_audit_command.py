@@ -179,15 +179,12 @@ def test_another_model_and_another_budget_are_suspected(
     assert report["totals"]["alert"]["missing"] > 0
     assert any("alarms.budget" in reason for reason in report["reasons"])
 
-    import torch
-
     from vitalwatch.model import checkpoint
 
     model = checkpoint.load()
-    with torch.no_grad():
-        next(iter(model.network.parameters())).flatten()[0] += 0.5
+    model.weights["head.bias"][0] += 0.5
     path = tmp_path / "other.safetensors"
-    checkpoint.save(path, model.network, model.calibration, model.card)
+    checkpoint.save(path, model.weights, model.calibration, model.card)
     assert run(worker, kafka_address, "--model-path", str(path)) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["totals"]["score"]["other_model"] == len(worker.scores())

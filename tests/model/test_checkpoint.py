@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +10,21 @@ import torch
 
 from vitalwatch.errors import CheckpointError
 from vitalwatch.model import checkpoint
-from vitalwatch.model.network import INPUTS, Network
+from vitalwatch.model.network import Network
+from vitalwatch.model.shapes import INPUTS, shapes
 
 
 def test_a_model_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(3)
     network = Network(8)
     path = tmp_path / "m.safetensors"
-    tails = torch.arange(4.0)
-    checkpoint.save(path, network, {"tails": tails}, {"hidden": 8, "name": "test"})
+    tails = np.arange(4.0)
+    checkpoint.save(path, network.weights(), {"tails": tails}, {"hidden": 8, "name": "test"})
     model = checkpoint.load(path)
     assert model.card == {"hidden": 8, "name": "test"}
-    assert torch.equal(model.calibration["tails"], tails)
+    np.testing.assert_array_equal(model.calibration["tails"], tails)
     for name, tensor in network.state_dict().items():
-        assert torch.equal(model.network.state_dict()[name], tensor)
+        assert torch.equal(model.network().state_dict()[name], tensor)
 
 
 def test_the_fingerprint_follows_the_tensors_and_not_the_card(tmp_path: Path) -> None:
@@ -30,7 +33,7 @@ def test_the_fingerprint_follows_the_tensors_and_not_the_card(tmp_path: Path) ->
     for number, value in enumerate((1.0, 1.0, 2.0)):
         path = tmp_path / f"{number}.safetensors"
         card = {"hidden": 8, "number": number}
-        checkpoint.save(path, network, {"tails": torch.tensor([value])}, card)
+        checkpoint.save(path, network.weights(), {"tails": np.array([value])}, card)
         prints.append(checkpoint.load(path).fingerprint)
     assert prints[0] == prints[1] != prints[2]
 
@@ -51,7 +54,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_another_shape_is_refused_and_not_half_loaded(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    checkpoint.save(path, Network(8), {}, {"hidden": 16})
+    checkpoint.save(path, Network(8).weights(), {}, {"hidden": 16})
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(path)
 
@@ -69,7 +72,7 @@ def test_a_file_whose_card_does_not_say_its_shape_is_refused(
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    checkpoint.save(path, Network(8), {}, {"hidden": 8})
+    checkpoint.save(path, Network(8).weights(), {}, {"hidden": 8})
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cannot read"):
         checkpoint.load(path)
@@ -78,9 +81,14 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_model_with_weights_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
     path, network = tmp_path / "m.safetensors", Network(8)
     next(network.parameters()).data[0] = float("nan")
-    checkpoint.save(path, network, {}, {"hidden": 8})
+    checkpoint.save(path, network.weights(), {}, {"hidden": 8})
     with pytest.raises(CheckpointError, match=r"not all numbers.*vitalwatch train"):
         checkpoint.load(path)
+
+
+def test_the_shapes_are_those_of_the_network() -> None:
+    weights = Network(16).weights()
+    assert {name: weight.shape for name, weight in weights.items()} == shapes(16)
 
 
 def test_stepping_through_a_sequence_equals_running_over_it() -> None:
@@ -104,3 +112,12 @@ def test_the_shipped_card_says_what_it_was_trained_on_and_how_it_scores() -> Non
     assert readable == model.card
     for entry in ("command", "trained_on", "calibrated_on", "evaluation", "limits"):
         assert model.card[entry]
+
+
+def test_scoring_does_without_torch() -> None:
+    program = (
+        "import sys\nfrom vitalwatch import config\nfrom vitalwatch.detector import Detector\n"
+        "from vitalwatch.model import checkpoint\n"
+        "Detector(checkpoint.load(), config.Alarms())\nassert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

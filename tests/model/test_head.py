@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitalwatch.model import head
+from vitalwatch.model.shapes import CENTRAL_90
 
 STEP = torch.tensor([1.0])
 
@@ -55,5 +56,5 @@ def test_a_surprise_is_finite_for_any_value_and_has_a_gradient() -> None:
 
 
 def test_the_central_interval_holds_nine_tenths() -> None:
-    outside = 2 * float(head.upper_tail(torch.tensor(head.CENTRAL_90, dtype=torch.float64)))
+    outside = 2 * float(head.upper_tail(torch.tensor(CENTRAL_90, dtype=torch.float64)))
     assert abs(outside - 0.1) < 1e-9

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring import features
 from vitalwatch.scoring.features import Memory
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
 from vitalwatch.model import head
-from vitalwatch.model.network import INPUTS, Network
+from vitalwatch.model.network import Network
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring import features, passes, prediction
 from vitalwatch.scoring.passes import CHUNK, Workspace
 from vitalwatch.scoring.prediction import LOCATION, SCALE, Weights
@@ -26,7 +27,7 @@ class Compiled:
     """Steps of a network for some patients who are at the start."""
 
     def __init__(self, made: Network) -> None:
-        self.weights = Weights.of(made)
+        self.weights = Weights.of(made.weights())
         self.work = Workspace.of(self.weights)
         self.step_size = passes.scales()[passes.STEP]
 

@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, rows: int = PATIENTS) -> None:
         self.table = Table()
-        self.scorer = Scorer(self.table, checkpoint.load().network)
+        self.scorer = Scorer(self.table, checkpoint.load().weights)
         self.table.grow(rows)
 
     def step(self, rows: Ints, times: Ints, values: Floats) -> tuple[Scores, Reasons]:

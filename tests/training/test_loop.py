@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from vitalwatch import vitals
-from vitalwatch.model.network import INPUTS, Network
+from vitalwatch.model.network import Network
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.training import data, loop
 from vitalwatch.training.data import Chunk
 

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         evaluating = progress.add_task("evaluating, %", total=100)
         found = evaluation.evaluate(
-            checkpoint.Model(network, made.tensors(), {}, ""),
+            checkpoint.Model(network.weights(), made.tensors(), {}, ""),
             config.Alarms(),
             patients=EVALUATED,
             hours=24,
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         "decisions about real patients.",
         "torch": torch.__version__,
     }
-    checkpoint.save(arguments.output, network, made.tensors(), card)
+    checkpoint.save(arguments.output, network.weights(), made.tensors(), card)
     minutes = (time.monotonic() - began) / 60
     console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
     return 0

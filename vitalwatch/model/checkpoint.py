@@ -10,46 +10,73 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import safetensors
-import safetensors.torch
-import torch
+import safetensors.numpy
 
+from vitalwatch.arrays import Floats
 from vitalwatch.errors import CheckpointError
-from vitalwatch.model.network import Network
+from vitalwatch.model.shapes import shapes
 
 FORMAT: Final = "vitalwatch-model-1"
 SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
 
+if TYPE_CHECKING:
+    from vitalwatch.model.network import Network
+
+Tensor = npt.NDArray[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained network with its calibration tensors (see scoring.evidence.Calibration).
+    """A trained network's weights, with its calibration (see scoring.evidence.Calibration).
 
-    ``fingerprint`` is the digest of the tensors; the same fingerprint, torch build and processor
-    capability give the same scores bit for bit.
+    ``weights`` by name, shaped as in :func:`vitalwatch.model.shapes.shapes`. ``fingerprint`` is
+    the digest of all tensors: the same fingerprint gives the same scores bit for bit.
     """
 
-    network: Network
-    calibration: dict[str, torch.Tensor]
+    weights: Mapping[str, Floats]
+    calibration: Mapping[str, Tensor]
     card: dict[str, Any]
     fingerprint: str
 
+    @property
+    def hidden(self) -> int:
+        """Hidden units of the network."""
+        return int(self.weights["head.weight"].shape[1])
+
+    def network(self) -> "Network":
+        """The network itself, in torch, which takes seconds to import: for training and tests."""
+        import torch
+
+        from vitalwatch.model.network import Network
+
+        network = Network(self.hidden).eval()
+        network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in self.weights.items()})
+        for parameter in network.parameters():
+            parameter.requires_grad_(False)
+        return network
+
 
 def save(
-    path: Path, network: Network, calibration: dict[str, torch.Tensor], card: dict[str, Any]
+    path: Path,
+    weights: Mapping[str, Floats],
+    calibration: Mapping[str, Tensor],
+    card: dict[str, Any],
 ) -> None:
     """Write a model file, and its card beside it with the ending ``.json``.
 
-    ``calibration`` is stored under ``calibration.<name>``.
+    ``weights`` are stored under ``network.<name>``, ``calibration`` under ``calibration.<name>``.
     """
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors = {f"network.{name}": tensor for name, tensor in weights.items()}
     tensors |= {f"calibration.{name}": tensor for name, tensor in calibration.items()}
     metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = safetensors.torch.save(
-        {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}, metadata
+    content = safetensors.numpy.save(
+        {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}, metadata
     )
     path.write_bytes(content)
     readable = json.dumps(card, indent=2, ensure_ascii=False)
@@ -64,9 +91,9 @@ def load(path: str | Path = "") -> Model:
     file = Path(path) if path else SHIPPED
     try:
         content = file.read_bytes()
-        with safetensors.safe_open(file, framework="pt") as opened:
+        with safetensors.safe_open(file, framework="np") as opened:
             metadata = opened.metadata() or {}
-        tensors = safetensors.torch.load(content)
+        tensors = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(
             f"cannot read the model file {file}: {error}; "
@@ -77,39 +104,44 @@ def load(path: str | Path = "") -> Model:
             f"{file} is a safetensors file but not a VitalWatch model of this version; "
             "make one with `vitalwatch train`"
         )
+    weights = _part(tensors, "network.")
     try:
         card = json.loads(metadata["card"])
-        network = Network(card["hidden"])
-        network.load_state_dict(_part(tensors, "network."))
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        _check(weights, card["hidden"])
+    except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file} does not fit this version of VitalWatch: {error}") from error
-    broken = sorted(name for name, tensor in tensors.items() if tensor.isnan().any())
+    broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
     if broken:
         # It would score, and alert on nothing that it learned, without a word.
         raise CheckpointError(
             f"{file} is damaged, or its training failed: {broken[0]} is not all numbers; "
             "give another with --model-path, or make one with `vitalwatch train`"
         )
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return Model(
-        network=network.eval(),
-        calibration=_part(tensors, "calibration."),
-        card=card,
-        fingerprint=fingerprint(tensors),
-    )
+    return Model(weights, _part(tensors, "calibration."), card, fingerprint(tensors))
 
 
-def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Twelve hexadecimal digits that stand for these tensors, names and shapes included."""
     digest = hashlib.blake2b(digest_size=6)
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
     return digest.hexdigest()
 
 
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _check(weights: Mapping[str, Floats], hidden: int) -> None:
+    """Raise ValueError unless these are the weights of a network of so many ``hidden`` units."""
+    wanted = shapes(hidden)
+    if wanted.keys() != weights.keys():
+        raise ValueError(f"its weights are {', '.join(sorted(weights))}")
+    for name, shape in wanted.items():
+        if weights[name].shape != shape or weights[name].dtype != np.float32:
+            raise ValueError(
+                f"{name} is {weights[name].dtype} {weights[name].shape}, not float32 {shape}"
+            )
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

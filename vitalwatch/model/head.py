@@ -13,9 +13,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-CENTRAL_90: Final = 2.1318467863266495
-"""The 95th percentile of Student's t with four degrees of freedom."""
-
 _LARGEST: Final = 1e4
 _SMALLEST: Final = 1e-20
 

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitalwatch import vitals
+from vitalwatch.arrays import Floats
+from vitalwatch.model.shapes import INPUTS, OUTPUTS
 
-INPUTS: Final = 4 * vitals.COUNT + 1
-"""Inputs a step: value, mask, time since seen, own baseline (each V wide), time passed."""
-
-_OUTPUTS: Final = 3 * vitals.COUNT
 _LEAST_SCALE: Final = 0.1  # of a device's step; below that the likelihood of a step is flat
 
 
@@ -40,13 +38,17 @@ class Network(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.cell = nn.LSTM(INPUTS, hidden)
-        self.head = nn.Linear(hidden, _OUTPUTS)
+        self.head = nn.Linear(hidden, OUTPUTS)
         step = vitals.column("resolution") / vitals.column("spread")
         self.register_buffer("step", torch.from_numpy(step), persistent=False)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             # A long memory to begin with: gradients live longer (Jozefowicz et al., 2015).
             self.cell.get_parameter("bias_ih_l0")[hidden : 2 * hidden].fill_(1.0)
+
+    def weights(self) -> dict[str, Floats]:
+        """All that was learned, by name, as it goes into a model file and scores."""
+        return {name: tensor.detach().numpy() for name, tensor in self.state_dict().items()}
 
     def forward(
         self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None

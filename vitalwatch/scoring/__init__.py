@@ -1,4 +1,4 @@
 """Patients' state and the scoring of readings: what the network expected, and how rare this is.
 
-Knows torch and the table of vital signs; knows nothing of Kafka, messages or alarm logic.
+Knows the table of vital signs; knows nothing of torch, of Kafka, messages or alarm logic.
 """

@@ -11,11 +11,10 @@ mapped to how seldom a quiet patient has an alarm at that level, counted in alar
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Doubles, Floats
@@ -143,17 +142,13 @@ class Calibration:
     log_days: Doubles
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> "Calibration":
+    def of(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> "Calibration":
         """As it stands in a model file."""
-        return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
+        return cls(**tensors)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """As it goes into a model file."""
-        return {
-            "tails": torch.from_numpy(self.tails),
-            "sums": torch.from_numpy(self.sums),
-            "log_days": torch.from_numpy(self.log_days),
-        }
+        return {"tails": self.tails, "sums": self.sums, "log_days": self.log_days}
 
     def tables(self) -> Tables:
         """All that is looked up."""

@@ -13,7 +13,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring.elementary import log1p
 
 TYPICAL: Final = vitals.column("typical")

@@ -12,8 +12,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
 from vitalwatch.compiled import compiled
-from vitalwatch.model import head
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import CENTRAL_90, INPUTS
 from vitalwatch.scoring import features
 from vitalwatch.scoring.evidence import LIMITS, TERMS, Tables, danger, excess, level, rarity
 from vitalwatch.scoring.features import (
@@ -52,7 +51,7 @@ SURPRISE, EXPECTED, LOW, HIGH, LEVEL, DANGER = range(ANSWERS)
 TYPICAL, SPREAD, STEP, LOW_LIMIT, HIGH_LIMIT, LEAST, MOST = range(7)
 """What each vital is measured by, in the order of :func:`scales`."""
 
-_CENTRAL_90: Final = np.float32(head.CENTRAL_90)
+_CENTRAL_90: Final = np.float32(CENTRAL_90)
 _NAN: Final = np.float32(np.nan)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)

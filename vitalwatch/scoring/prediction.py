@@ -6,6 +6,7 @@ number is the same sum in the same order, whichever batch it is in and whichever
 it, so that a patient's score has the same bits everywhere.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
-from vitalwatch.model.network import Network
 from vitalwatch.scoring.elementary import log, sigmoid, softplus, tanh
 
 CHANGE, PULL, SCALE = range(3)
@@ -58,13 +58,12 @@ class Weights(NamedTuple):
     head: Floats
 
     @classmethod
-    def of(cls, network: Network) -> "Weights":
-        """Those of a trained network."""
-        of = {name: value.detach().numpy() for name, value in network.named_parameters()}
+    def of(cls, of: Mapping[str, Floats]) -> "Weights":
+        """Those of a model, by name."""
         bias = of["cell.bias_ih_l0"] + of["cell.bias_hh_l0"]
         cell = (of["cell.weight_ih_l0"].T, of["cell.weight_hh_l0"].T, bias[None])
         head = (of["head.weight"].T, of["head.bias"][None])
-        return cls(_packed(cell, _GATES * network.hidden), _packed(head, _HEADS * vitals.COUNT))
+        return cls(_packed(cell, len(bias)), _packed(head, _HEADS * vitals.COUNT))
 
 
 def _packed(parts: tuple[Floats, ...], width: int) -> Floats:

@@ -1,5 +1,6 @@
 """One round of scoring: the only place where state, network and evidence meet."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,7 +8,6 @@ import numpy as np
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
-from vitalwatch.model.network import Network
 from vitalwatch.scoring import evidence, features, passes
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.passes import Workspace
@@ -70,16 +70,18 @@ class Reasons:
 class Scorer:
     """Advances patients' state by a round of readings and scores them."""
 
-    def __init__(self, table: Table, network: Network) -> None:
+    def __init__(self, table: Table, weights: Mapping[str, Floats]) -> None:
+        """``weights`` are a network's, by name."""
         self._state = table
+        hidden = weights["head.weight"].shape[1]
         blank = features.Memory.blank(1).parts.ravel()
         # held: each vital's last part in the evidence, valid while the vital is fresh; cause: the
         # term that gave most of it; outside: signed seconds outside of the usual; times: ms of
         # the last reading.
         table.declare(
             {
-                "hidden": Field(np.float32, network.hidden, 0),
-                "cell": Field(np.float32, network.hidden, 0),
+                "hidden": Field(np.float32, hidden, 0),
+                "cell": Field(np.float32, hidden, 0),
                 "memory": Field(np.float32, len(blank), blank),
                 "held": Field(np.float32, vitals.COUNT, 0),
                 "outside": Field(np.float32, vitals.COUNT, 0),
@@ -87,7 +89,7 @@ class Scorer:
                 "times": Field(np.int64, 0, NEVER),
             }
         )
-        self._weights = Weights.of(network)
+        self._weights = Weights.of(weights)
         self._work = Workspace.of(self._weights)
         self._scales = passes.scales()
         self._calibration = evidence.NOTHING

@@ -68,7 +68,7 @@ def _run(network: Network, patients: Ward, calibration: Calibration | None) -> I
     """Score a whole ward, frame by frame, through the same judgement of signals as the daemon."""
     rows = np.arange(len(patients))
     table = Table()
-    scorer, watch = Scorer(table, network), Watch(table, stale_ms=300_000)
+    scorer, watch = Scorer(table, network.weights()), Watch(table, stale_ms=300_000)
     table.grow(len(patients))
     partition = np.zeros(len(patients), dtype=np.int64)
     for times, values in patients.frames(int(_hours(patients.interval) * 3600 / patients.interval)):

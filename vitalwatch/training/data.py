@@ -15,7 +15,7 @@ from torch import Tensor
 from simulator import Ward
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
-from vitalwatch.model.network import INPUTS
+from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring import features
 
 Purpose = Literal["train", "validate", "calibrate", "evaluate"]
