@@ -1,13 +1,13 @@
 """The compiled reading of record batches against the library's own, on any bytes."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from crc32c import crc32c
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kafka import codec, errors
 from kafka.consumer.fetcher import Fetcher
@@ -87,8 +87,17 @@ def response(batches: Sequence[Batch], gaps: Sequence[int] = ()) -> tuple[bytes,
 
 class Outcome(NamedTuple):
     records: list[Record]
-    error: type[Exception] | None
-    position: tuple[int, int] | None  # where to go on and its leader's epoch, if all was taken
+    error: type[Exception] | None = None
+    # Where to go on and its leader's epoch: after so many records of more, and after all.
+    positions: Mapping[int, tuple[int, int]] = {}
+    end: tuple[int, int] | None = None
+
+    def agrees(self, other: "Outcome") -> bool:
+        """The same, however it was cut."""
+        both = self.positions.keys() & other.positions.keys()
+        return self._replace(positions={}) == other._replace(positions={}) and all(
+            self.positions[count] == other.positions[count] for count in both
+        )
 
 
 def outcome(
@@ -112,9 +121,11 @@ def outcome(
         metric_aggregator=None,
         on_drain=lambda _: None,
     )
+    positions: dict[int, tuple[int, int]] = {}
     turn = 0
     try:
         while part:
+            positions[len(taken)] = part.next_fetch_offset, part.leader_epoch
             size = sizes[turn % len(sizes)]
             some = part.take(size)
             assert len(some) <= size
@@ -124,8 +135,9 @@ def outcome(
         if kind is PartitionRecords:
             with pytest.raises(type(error)):
                 part.take(1)
-        return Outcome(taken, type(error), None)
-    return Outcome(taken, None, (part.next_fetch_offset, part.leader_epoch))
+        return Outcome(taken, type(error))
+    positions.pop(len(taken), None)
+    return Outcome(taken, None, positions, (part.next_fetch_offset, part.leader_epoch))
 
 
 def listed(taken: list[Any]) -> list[Record]:
@@ -141,7 +153,9 @@ def listed(taken: list[Any]) -> list[Record]:
 
 
 texts = st.text(max_size=6)
-blobs = st.none() | st.binary(max_size=6) | st.binary(min_size=60, max_size=140)
+blobs = (
+    st.none() | st.binary(max_size=6) | st.binary(min_size=60, max_size=140) | st.just(bytes(200))
+)
 headers = st.lists(st.tuples(texts, blobs), max_size=3)
 times = st.integers(-1, 2**42) | st.sampled_from([0, 2**62])
 records = st.lists(st.tuples(times, blobs, blobs, headers), min_size=1, max_size=5)
@@ -167,6 +181,11 @@ batches = st.one_of(
 responses = st.lists(batches, max_size=8)
 
 
+TRANSACTION = Batch(producer=1, transactional=True)
+
+
+@settings(max_examples=300)
+@example([TRANSACTION, TRANSACTION._replace(marker=1), TRANSACTION], [], [7], 95, [(1, 100)])
 @given(
     responses,
     st.lists(st.integers(0, 4), max_size=8),
@@ -183,22 +202,70 @@ def test_columns_hold_what_the_library_reads(
 ) -> None:
     data, _ = response(chosen, gaps)
     arguments = (data, sizes, fetch_offset, aborted)
-    assert outcome(PartitionRecords, *arguments) == outcome(Fetcher.PartitionRecords, *arguments)
+    expected = outcome(Fetcher.PartitionRecords, *arguments)
+    assert outcome(PartitionRecords, *arguments).agrees(expected)
 
 
-@given(st.data(), records.map(lambda some: [(i, *rest[1:]) for i, rest in enumerate(some)]))
+@given(
+    st.lists(
+        st.tuples(producers, st.sampled_from(["write", "write", "commit", "abort"])), min_size=9
+    ),
+    st.lists(st.integers(1, 3), min_size=1),
+)
+def test_of_many_transactions_what_was_aborted_is_left_out(
+    steps: list[tuple[int, str]], sizes: list[int]
+) -> None:
+    log: list[Batch] = []
+    begun: dict[int, list[int]] = {}
+    aborted: list[tuple[int, int]] = []
+    left_out: set[int] = set()
+    for producer, step in [*steps, *((producer, "commit") for producer in (1, 2, 3))]:
+        place = 100 + len(log)  # each batch has one record
+        if step == "write":
+            begun.setdefault(producer, []).append(place)
+            log.append(Batch(producer=producer, transactional=True))
+        elif producer in begun:
+            offsets = begun.pop(producer)
+            if step == "abort":
+                aborted.insert(0, (producer, offsets[0]))
+                left_out.update(offsets)
+            marker = 0 if step == "abort" else 1
+            log.append(Batch(producer=producer, transactional=True, marker=marker))
+    data, _ = response(log)
+
+    found = outcome(PartitionRecords, data, sizes, 100, aborted)
+
+    written = [100 + place for place, batch in enumerate(log) if batch.marker is None]
+    assert [record[0] for record in found.records] == [
+        offset for offset in written if offset not in left_out
+    ]
+    assert found.agrees(outcome(Fetcher.PartitionRecords, data, sizes, 100, aborted))
+
+
+tiny = st.none() | st.binary(max_size=2)
+changes = st.lists(
+    st.tuples(st.integers(0, 60), st.sampled_from([1, 2, 3, 127, 128, 254, 255])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.tuples(tiny, tiny, st.lists(st.tuples(texts, tiny), max_size=2)), min_size=1),
+    changes,
+)
 def test_what_is_damaged_is_refused_where_the_library_refuses_it(
-    data: st.DataObject, some: list[Any]
+    some: list[Any], changes: list[tuple[int, int]]
 ) -> None:
     read_any_header()
-    whole = bytearray(encoded(Batch(some), 100))
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(57, len(whole) - 1))  # from the number of records on
-        whole[place] = data.draw(st.integers(0, 255))
-    damaged = sealed(whole)
+    damaged = bytearray(encoded(Batch([(i, *rest) for i, rest in enumerate(some)]), 100))
+    for place, change in changes:  # from the last byte of the number of records on
+        at = 60 + place % (len(damaged) - 60)
+        damaged[at] = (damaged[at] + change) % 256
 
-    expected = outcome(Fetcher.PartitionRecords, damaged)
-    found = outcome(PartitionRecords, damaged)
+    expected = outcome(Fetcher.PartitionRecords, sealed(damaged))
+    found = outcome(PartitionRecords, sealed(damaged))
 
     assert found.error == expected.error
     assert found.records == ([] if expected.error else expected.records)
@@ -226,7 +293,7 @@ def test_every_codec_is_unpacked_where_its_library_is_installed(
     data, _ = response([batch, plain, batch, batch, batch, plain, plain, batch])
     assert name == "none" or len(data) < 1_000_000
     expected = outcome(Fetcher.PartitionRecords, data, [700])
-    assert outcome(PartitionRecords, data, [700]) == expected
+    assert outcome(PartitionRecords, data, [700]).agrees(expected)
     assert len(expected.records) == 8000
 
 
@@ -249,7 +316,7 @@ def test_a_wrong_checksum_is_reported_after_the_records_before(place: int) -> No
     data = good + bytes(bad) + encoded(Batch(), 102)
     part = (Fetcher.PartitionRecords, PartitionRecords)
     assert [outcome(kind, data) for kind in part] == [
-        Outcome([(100, 1, b"k", b"v", [])], errors.CorruptRecordError, None)
+        Outcome([(100, 1, b"k", b"v", [])], errors.CorruptRecordError)
     ] * 2
 
 
