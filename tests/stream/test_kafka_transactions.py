@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from kafka import errors
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from vitalwatch.errors import BrokerError, Fenced
@@ -241,6 +243,28 @@ def test_waiting_for_a_commit_ends(
     with pytest.raises(BrokerError, match="does not answer"):
         sink.commit({}, None)
     monkeypatch.undo()
+
+
+def test_a_request_for_which_there_is_no_connection_is_sent_later(
+    topic: str,
+    name: Name,
+    open_sink: Callable[[str], KafkaSink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink = open_sink(name("sink"))
+    connect, away = KafkaNetClient.await_ready, iter([True, True])
+
+    def unreachable(client: Any, *arguments: Any, **named: Any) -> Any:
+        if client is sink._producer._sender._client and next(away, False):
+            raise errors.KafkaConnectionError("Node 1 not ready after 20000 ms")
+        return connect(client, *arguments, **named)
+
+    monkeypatch.setattr(KafkaNetClient, "await_ready", unreachable)
+    monkeypatch.setattr(kafka_writers, "COMMIT_SECONDS", 5.0)
+    sink.begin()
+    sink.append(topic, b"k", b"v")
+    sink.commit({}, None)
+    assert next(away, None) is None
 
 
 def test_members_that_poll_in_turn_settle_and_stay_so(

@@ -8,6 +8,7 @@ gives itself a new epoch, which silently aborts its transaction and even fences 
 had fenced it: here such an error is final.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,6 +28,7 @@ from vitalwatch.stream.topics import LARGEST_RECORD
 
 COMMIT_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 3.0
+RECONNECT_SECONDS: Final = 0.05
 FLUSH_SECONDS: Final = 60.0  # longer than the library takes to give a record up
 PENDING_RECORDS: Final = 50_000
 PENDING_BYTES: Final = 64 * 2**20
@@ -99,6 +101,7 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
             self._transaction_manager._supports_epoch_bump = lambda: False
             self._send_batches = self._sender._send_producer_data
             self._sender._send_producer_data = self._send_batches_and_offsets
+            self._sender._client.await_ready = self._connected
 
     def bounded_send(
         self, sent: Sequence[Any], offsets: Mapping[Any, Any], group: ConsumerGroupMetadata | None
@@ -168,6 +171,19 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # the library has no type
         self._behind = None
         behind()
         return 0.0
+
+    def _connected(self, node: Any, timeout_ms: float) -> bool:
+        """On the library's thread: whether there is a connection; where not, after a moment.
+
+        The library raises instead, and then forgets the request that it was going to send: the
+        transaction would wait for it until its records expire, and spin all the while.
+        """
+        try:
+            ready: bool = KafkaNetClient.await_ready(self._sender._client, node, timeout_ms)
+        except errors.KafkaConnectionError:
+            time.sleep(RECONNECT_SECONDS)
+            return False
+        return ready
 
     def _wait(self, result: Any, seconds: float) -> None:
         self._sender.wakeup()
