@@ -173,11 +173,16 @@ class Faults:
         return f"at {step}, for {seconds:.1f} s; {_named(victim)}"
 
     def broker(self, chance: Chance) -> str:
-        """Kill the broker, or stop it, and start it again; perhaps a worker dies meanwhile."""
+        """Kill the broker, or stop it, and start it again; perhaps a worker dies meanwhile.
+
+        A transaction that its broker gave up during an outage looks as if another worker had
+        taken the name; one that this happens to again and again gives up.
+        """
         assert self._site is not None
         hard, before, away = chance.random() < 0.7, chance.uniform(0.3, 1), chance.uniform(0.1, 3)
         also = chance.random() < 0.5
         victim = self._one(chance)
+        self._let_give_up()
         with self.course.flowing():
             time.sleep(before)
             self._site.down(0 if hard else 20)
@@ -189,6 +194,7 @@ class Faults:
             if also:
                 self._crew.start(victim.instance)
             time.sleep(0.5)
+        self._refill()
         told = f"{'killed' if hard else 'stopped'} for {away:.1f} s"
         return f"{told}, and with it {_named(victim)}" if also else told
 
@@ -202,8 +208,7 @@ class Faults:
         pauses = [chance.uniform(0.05, 0.8) for _ in range(6)]
         also, abrupt = chance.random() < 0.4, chance.random() < 0.5
         victim = self._one(chance)
-        for worker in self._crew.living:
-            worker.allowed.add(_FENCED)
+        self._let_give_up()
         with self.course.flowing():
             if kind == "cut":
                 for pause in pauses:
@@ -246,15 +251,20 @@ class Faults:
             self.missed += 1
             (otherwise or self._crew.kill)(worker)
 
+    def _let_give_up(self) -> None:
+        for worker in self._crew.living:
+            worker.allowed.add(_FENCED)
+
     def _refill(self) -> None:
         """Where a worker gave up, start one in its place, as whoever runs it would."""
-        for worker in self._crew.workers:
-            if worker.code == _FENCED:
-                worker.code = 0
-                worker.allowed.add(0)
-                self.replaced += 1
-        if not self._crew.living:
-            self.start(named=False)
+        for worker in [each for each in self._crew.workers if each.code == _FENCED]:
+            worker.code = 0
+            worker.allowed.add(0)
+            self.replaced += 1
+            if not worker.instance or worker.instance not in {
+                w.instance for w in self._crew.living
+            }:
+                self._crew.start(worker.instance)
 
 
 def _named(worker: Worker) -> str:
