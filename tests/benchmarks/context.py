@@ -24,6 +24,7 @@ class Size(NamedTuple):
 
     runs: int
     readings: int  # of the topic that all subjects read
+    burst: int  # that wait at once
     slow_seconds: float  # of a subject that would take minutes for the whole topic
     patients: tuple[int, ...]  # whose cost is compared
     rounds: int  # readings of each patient there, at least
@@ -33,9 +34,10 @@ class Size(NamedTuple):
     moment: float  # for what takes microseconds
 
 
-FULL = Size(5, 2_000_000, 15.0, (1_000, 10_000, 100_000, 1_000_000), 4, 90.0, 60.0, 10_000, 1.0)
-QUICK = Size(1, 300_000, 4.0, (1_000, 10_000, 100_000), 3, 30.0, 15.0, 2_000, 0.3)
-TRIAL = Size(1, 20_000, 1.0, (50, 200), 3, 18.0, 2.0, 100, 0.02)
+PATIENTS = (1_000, 10_000, 100_000, 1_000_000)
+FULL = Size(5, 2_000_000, 10_000_000, 15.0, PATIENTS, 4, 90.0, 60.0, 10_000, 1.0)
+QUICK = Size(1, 300_000, 1_000_000, 4.0, PATIENTS[:3], 3, 30.0, 15.0, 2_000, 0.3)
+TRIAL = Size(1, 20_000, 40_000, 1.0, (50, 200), 3, 18.0, 2.0, 100, 0.02)
 
 
 @dataclass

@@ -102,6 +102,16 @@ def memory(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_memory(pid: int) -> int:
+    """The most bytes of memory that a running process has held; 0 where that cannot be told."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    told = [line.split() for line in lines if line.startswith("VmHWM:")]
+    return 1024 * int(told[0][1]) if told else 0
+
+
 def free_memory() -> float:
     """Bytes that programs can still have; infinite where that cannot be told."""
     information = Path("/proc/meminfo")
