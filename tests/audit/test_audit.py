@@ -50,7 +50,7 @@ def change(worker: Worker, topic: str, changing: Callable[[list[Kept]], list[Kep
 
 
 def told(report: Report) -> str:
-    return "\n".join([*notes(report), *reasons(report, "torch 2.0, AVX2")])
+    return "\n".join([*notes(report), *reasons(report, "zen4, numba 0.68")])
 
 
 def only(report: Report, kind: str, **counts: int) -> Difference:
@@ -253,14 +253,14 @@ class TestScores:
         only(report, "score", missing=count)
         assert "--topics-prefix" in told(report)
 
-    def test_a_difference_of_the_last_digits_is_another_processor(self, worker: Worker) -> None:
+    def test_a_difference_of_the_last_digits_is_another_build(self, worker: Worker) -> None:
         def forge(block: ScoreBlock) -> ScoreBlock:
             block.rarity[0] *= 1.00001
             return block
 
         report = change(worker, SCORES, at(0, lambda record: with_block(record, forge)))
         only(report, "score", different=1)
-        assert "torch 2.0, AVX2" in told(report)
+        assert "zen4, numba 0.68" in told(report)
 
     def test_what_is_no_block_of_scores_is_counted(self, worker: Worker) -> None:
         junk = Kept(0, b"0", b'{"topic": 7}', (), 0)
@@ -475,7 +475,7 @@ def test_no_patient_is_named(worker: Worker) -> None:
     (renamed,) = (each for each in differences if each.kind == "score")
     assert [field.name for field in renamed.fields] == ["patient"]
     for report in reports:
-        text = "\n".join([*as_text(report, "torch"), *as_json(report, "torch")])
+        text = "\n".join([*as_text(report, "zen4"), *as_json(report, "zen4")])
         assert "patient-" not in text
         assert "partition" in text
 

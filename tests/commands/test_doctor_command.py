@@ -30,7 +30,7 @@ LOCAL = [
     "checksums",
     "kafka client",
     "compression",
-    "torch",
+    "processor",
     "model",
     "scoring",
     "compiled loops",

@@ -39,7 +39,7 @@ def notes(report: Report) -> Iterator[str]:
 
 
 def reasons(report: Report, build: str) -> Iterator[str]:
-    """What may be behind the differences; ``build`` names torch and processor as they are now."""
+    """What may be behind the differences; ``build`` names processor and compiler of today."""
     first = report.first
     if first is None:
         return
@@ -93,8 +93,8 @@ def _different_scores(report: Report, build: str) -> Iterator[str]:
     )
     if _nearly_equal(score):
         yield (
-            "The scores differ in their last digits: they were made on another processor or with "
-            f"another build of torch than this one ({build})."
+            "The scores differ in their last digits: they were made by another version of "
+            f"VitalWatch, or with another compiler or processor than here ({build})."
         )
     elif part.history > 0:
         yield (

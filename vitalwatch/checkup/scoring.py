@@ -1,5 +1,6 @@
-"""torch, the model, and that a score has the same bits in any batch."""
+"""The model, the compiled loops, and that a score has the same bits in any batch."""
 
+import hashlib
 import os
 import sys
 import time
@@ -7,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import llvmlite.binding
+import numba
 import numba.core.dispatcher
 import numpy as np
-import torch
 
 from vitalwatch import config, vitals
 from vitalwatch.arrays import Floats, Ints, Spans
@@ -37,12 +39,11 @@ _FIRST_ROWS: Final = 64
 
 
 def check(settings: config.Settings, patients: int) -> Iterator[Finding]:
-    """torch, the model, one reading scored, compiled loops, batch invariance, memory.
+    """The processor, the model, one reading scored, compiled loops, batch invariance, memory.
 
     ``patients`` is how many are to be held at once.
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    yield ok("torch", f"{torch.__version__}, processor capability {capability}")
+    yield ok("processor", build())
     try:
         model = checkpoint.load(settings.model.path)
     except CheckpointError as error:
@@ -52,6 +53,12 @@ def check(settings: config.Settings, patients: int) -> Iterator[Finding]:
     yield from scored(model, settings)
     yield invariance(lambda: Detector(model, settings.alarms))
     yield memory(Detector(model, settings.alarms).row_bytes, patients, available_bytes())
+
+
+def build() -> str:
+    """What the loops are compiled by and for, as far as it is known to matter."""
+    llvm = ".".join(map(str, llvmlite.binding.llvm_version_info))
+    return f"{llvmlite.binding.get_host_cpu_name()}, numba {numba.__version__}, LLVM {llvm}"
 
 
 def scored(model: Model, settings: config.Settings) -> Iterator[Finding]:
@@ -122,14 +129,15 @@ def invariance(detector: Callable[[], StreamDetector]) -> Finding:
             return fault(
                 "batch invariance",
                 f"in batches of {size} readings scores have other bits than in one of "
-                f"{len(order)}: a replay on this build of torch need not give the same alerts",
-                "install another build of torch, and say which one this is (`vitalwatch version`)",
+                f"{len(order)}: on this machine a replay need not give the same alerts",
+                f"install another version of numba, and report this one ({build()})",
                 configuration=False,
             )
+    digest = hashlib.blake2b(expected.astype("<i4").tobytes(), digest_size=4).hexdigest()
     return ok(
         "batch invariance",
         f"{len(order)} scores have the same bits in batches of {SIZES[0]} to {len(order)}, in any "
-        "order and position",
+        f"order and position: {digest}, with this model and version on every machine",
     )
 
 

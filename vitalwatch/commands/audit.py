@@ -45,8 +45,8 @@ examples:
   vitalwatch audit readings.jsonl --scores scores.jsonl --alerts alerts.jsonl \\
                    --dead-letters dead-letters.jsonl
 
-Times are those of the records. Scores are compared as they are written, to the last digit: run
-the audit on a processor and with a torch build like the daemon's. Exit codes: 0 equal, 1 not.
+Times are those of the records. Scores are compared as they are written, to the last digit: audit
+with the daemon's version of VitalWatch. Exit codes: 0 equal, 1 not.
 """
 
 _PLURALS = {"score": "scores", "alert": "alerts", "dead letter": "dead letters"}
@@ -146,8 +146,8 @@ def _audit(
     )
     wanted = spans(readings, topic, limits, reached)
 
-    import torch  # last, after all that may be wrong: it takes seconds
-
+    # Last, after all that may be wrong: its loops take a while to be ready.
+    from vitalwatch.checkup.scoring import build
     from vitalwatch.detector import Detector
     from vitalwatch.model import checkpoint
 
@@ -156,8 +156,7 @@ def _audit(
     gc.freeze()
     with Work() as work:
         report = audit(wanted, readings, committed, detector, settings, model.fingerprint, work.bar)
-    build = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
-    lines = as_json(report, build) if arguments.json else as_text(report, build)
+    lines = as_json(report, build()) if arguments.json else as_text(report, build())
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0 if report.equal else 1
 
@@ -211,7 +210,7 @@ def _in_files(arguments: argparse.Namespace) -> "Committed":
 
 
 def as_json(report: "Report", build: str) -> Iterator[str]:
-    """The report as one JSON object; ``build`` names torch and processor."""
+    """The report as one JSON object; ``build`` names processor and compiler."""
     from vitalwatch.audit import reasons
 
     content = {

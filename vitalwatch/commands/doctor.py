@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vitalwatch.checkup.finding import Finding
 
 DESCRIPTION = """\
-Check this machine (Python, libraries, torch, the model, that scores have the same bits in any
-batch, memory) and the cluster (broker, clock, topics and their settings, rights, workers,
+Check this machine (Python, libraries, the model, that scores have the same bits in any batch,
+memory) and the cluster (broker, clock, topics and their settings, rights, workers,
 snapshots of state, the newest readings). A line a finding: what it means, and what to do. It
 writes nothing, and joins no group.
 """
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _findings(arguments: argparse.Namespace, settings: config.Settings) -> "Iterator[Finding]":
-    # Here and not above: torch takes a second to import, and --help needs none of it.
+    # Here and not above: these take a second to import, and --help needs none of them.
     from vitalwatch.checkup import libraries, scoring
     from vitalwatch.checkup.finding import fault, ok
 
