@@ -1,6 +1,6 @@
 """A ward whose readings were scored, and topics whose records are then tampered with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ def scored(
     prefix: str,
     records: list[tuple[str | None, bytes | None]],
     partitions: int = 3,
-    **options: dict[str, object],
+    **options: Mapping[str, object],
 ) -> Worker:
     """A worker that has gone through these records, in three goes."""
     worker = Worker(broker, prefix, partitions, **options)

@@ -80,6 +80,10 @@ class TestNothingWasChanged:
         }
         assert told(report) == ""
 
+    def test_a_worker_that_went_on_from_snapshots_is_equal(self) -> None:
+        daemon = {"snapshot_seconds": 0.01, "max_records": 20, "warmup_minutes": 0.0}
+        assert audited(scored(MemoryBroker(), PREFIX, RECORDS, daemon=daemon)).equal
+
     @pytest.mark.parametrize("emit", ["reading", "none"])
     def test_scores_may_be_one_a_record_or_none(self, emit: str) -> None:
         worker = scored(MemoryBroker(), PREFIX, RECORDS, scores={"emit": emit})
@@ -262,6 +266,13 @@ class TestScores:
         only(report, "score", different=1)
         assert "zen4, numba 0.68" in told(report)
 
+    def test_a_worker_that_began_without_state_is_suspected(self) -> None:
+        daemon = {"warmup_minutes": 0.0}
+        report = audited(scored(MemoryBroker(), PREFIX, RECORDS, daemon=daemon))
+        assert report.totals["score"].different > 0
+        assert report.totals["dead letter"].faults == 0
+        assert "found no snapshot" in told(report)
+
     def test_what_is_no_block_of_scores_is_counted(self, worker: Worker) -> None:
         junk = Kept(0, b"0", b'{"topic": 7}', (), 0)
         report = change(worker, SCORES, lambda records: [junk, *records, junk])
@@ -393,6 +404,8 @@ class TestAnotherModel:
         assert report.totals["alert"].faults == 0
         assert not report.equal
         assert audited(worker, Limits(end={0: 200}), model=first_model).equal
+        # The state after the change is made of the last hour, which here is all that there is.
+        assert audited(worker, Limits(first={0: 200}), model=second_model).equal
 
 
 class TestRanges:

@@ -70,6 +70,8 @@ def reasons(report: Report, build: str) -> Iterator[str]:
             "The same was committed twice: the group's offsets were set back, or two groups write "
             "to the same topics."
         )
+    if scores and scores.different:
+        return  # other scores bring other alerts
     if any(counts.missing for counts in totals.values()) and scores and scores.equal:
         yield (
             "What is missing was never committed, or deleted from its topic: everything that was "
