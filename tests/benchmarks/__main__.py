@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks import burst, latency, machine, network, profile, restart, scale, throughput
+from tests.benchmarks import breakdown, burst, latency, machine, network, restart, scale, throughput
 from tests.benchmarks.context import FULL, QUICK, TRIAL, Context
 from tests.benchmarks.figures import Figure, table
 
@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Figure]]] = {
     "burst": burst.measure,
     "restart": restart.measure,
     "network": network.measure,
-    "profile": profile.measure,
+    "profile": breakdown.measure,
 }
 """By name: what measures, in the order of the table."""
 

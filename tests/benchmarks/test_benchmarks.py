@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.benchmarks import profile, throughput
+from tests.benchmarks import breakdown, throughput
 from tests.benchmarks.cluster import Cluster, Progress
 from tests.benchmarks.context import TRIAL, Context
 from tests.benchmarks.figures import Figure, Target, ratio, short, table
@@ -143,11 +143,11 @@ thread (7): MainThread;run (/x/vitalwatch/daemon.py:1) 1
 thread (8): io;poll (/x/kafka/net/selector.py:4);select (/lib/selectors.py:468) 90
 thread (8): io;poll (/x/kafka/net/selector.py:4);data_received (/x/kafka/net/connection.py:2) 10
 """
-    found = profile.stages(raw, {7: 10.0, 8: 3.0, 9: 0.5})
+    found = breakdown.stages(raw, {7: 10.0, 8: 3.0, 9: 0.5})
     assert {stage: seconds for stage, seconds in found.items() if seconds} == pytest.approx(
-        {"decode": 6, "network and evidence": 3, "fetch and parse": 3, profile.OTHER: 1.5}
+        {"decode": 6, "network and evidence": 3, "fetch and parse": 3, breakdown.OTHER: 1.5}
     )
-    assert profile.weighed(raw, {7: 10.0, 8: 3.0})["decode (/x/vitalwatch/stream/decode.py:9)"] == 6
+    assert breakdown.weighed(raw, {7: 10.0, 8: 3.0})["decode (/x/vitalwatch/stream/decode.py:9)"] == 6
 
 
 def test_the_daemon_and_what_it_is_compared_with_read_a_whole_topic(context: Context) -> None:
