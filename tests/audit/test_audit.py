@@ -381,7 +381,7 @@ class TestAnotherModel:
         assert report.totals["dead letter"].equal == len(worker.records(LETTERS))
         for part in report.parts:
             assert [stretch.model for stretch in part.models] == [worker.model.fingerprint]
-        assert f"made by model {worker.model.fingerprint}" in told(report)
+        assert f"Made by model {worker.model.fingerprint}" in told(report)
         assert "--model-path" in told(report)
 
     def test_what_the_model_at_hand_said_before_it_is_compared(self) -> None:

@@ -188,7 +188,7 @@ def test_another_model_and_another_budget_are_suspected(
     assert run(worker, kafka_address, "--model-path", str(path)) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["totals"]["score"]["other_model"] == len(worker.scores())
-    assert any(f"made by model {model.fingerprint}" in note for note in report["notes"])
+    assert any(f"Made by model {model.fingerprint}" in note for note in report["notes"])
 
 
 class TestRecordings:

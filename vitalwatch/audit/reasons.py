@@ -17,14 +17,17 @@ def notes(report: Report) -> Iterator[str]:
             "The patients' state is built from later than the beginning in partition "
             f"{begun}: what was said soon after that may differ for this reason alone."
         )
+    stretches: dict[str, list[str]] = {}
     for part in report.parts:
-        for stretch in part.models:
-            yield (
-                f"Partition {part.partition}, offsets {stretch.first:,} to {stretch.last:,}: made "
-                f"by model {stretch.model} and not compared. Audit them with --model-path FILE of "
-                f"that model, --from-offset {part.partition}:{stretch.first} and "
-                f"--to-offset {part.partition}:{stretch.last + 1}."
-            )
+        for each in part.models:
+            text = f"{part.partition}:{each.first} to {part.partition}:{each.last}"
+            stretches.setdefault(each.model, []).append(text)
+    for model, listed in stretches.items():
+        yield (
+            f"Made by model {model} and not compared (partition:offset): {', '.join(listed)}. "
+            "Audit them with --model-path FILE of that model, --from-offset and, one past the "
+            "last, --to-offset."
+        )
     for kind, counts in report.totals.items():
         if counts.gone:
             yield (
