@@ -17,12 +17,18 @@ Buffer = npt.NDArray[np.uint8]
 class Spans(Sequence[bytes | None]):
     """Many short byte strings as stretches of one buffer; some may be missing (None).
 
-    ``data`` (B,) uint8; ``starts`` and ``lengths`` (n,), a length of -1 where there is none.
+    ``data`` (B,) uint8, seen as read-only; ``starts`` and ``lengths`` (n,), a length of -1 where
+    there is none.
     """
 
     __slots__ = ("data", "lengths", "starts")
 
     def __init__(self, data: Buffer, starts: Ints, lengths: Ints) -> None:
+        if data.flags.writeable:
+            # Compiled loops take the two kinds for different types: bytes of a second kind would
+            # have them all compiled once more, with readings waiting.
+            data = data.view()
+            data.flags.writeable = False
         self.data = data
         self.starts = starts
         self.lengths = lengths
