@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.stream.test_daemon import unplaced, ward
 from tests.stream.worker import HEALTHY, Until, Worker, reading
 from vitalwatch.detector import Detector
+from vitalwatch.snapshot import Snapshot
 from vitalwatch.stream.broker import Broker, TopicPartition
 from vitalwatch.stream.memory import MemoryBroker
 
@@ -153,3 +155,23 @@ def test_readings_that_retention_deleted_and_the_state_needs_are_told(
     told.clear()
     worker.daemon().run(Until(lambda: bool(origin(told))))
     assert any("retention is too short" in record.message for record in told.records)
+
+
+class Thrifty(Detector):
+    """Fails when asked for a snapshot while an older one is still in memory."""
+
+    taken: list[weakref.ref[Any]]
+
+    def snapshot(self, topic: str, partition: int) -> Snapshot:
+        assert not any(older() is not None for older in self.taken)
+        made = super().snapshot(topic, partition)
+        self.taken.append(weakref.ref(made.rows))
+        return made
+
+
+def test_a_snapshot_that_is_written_takes_no_memory_any_more() -> None:
+    worker = Worker(MemoryBroker(), "vitals", daemon={**SNAPSHOTS, "max_records": 20})
+    detector = Thrifty(worker.model, worker.settings.alarms)
+    detector.taken = []
+    run(worker, ward(300), detector=detector)
+    assert len(detector.taken) > 2

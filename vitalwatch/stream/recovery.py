@@ -136,14 +136,15 @@ class Recovery:
         """The transaction is committed; the partitions whose snapshot is complete with it."""
         if self._partition is None or self._upcoming is not None:
             return []
-        complete, self._partition = self._partition, None
+        complete = self._partition
+        self._let_go()
         return [complete]
 
     def forget(self, partition: TopicPartition) -> None:
         """A partition is another worker's now."""
         self._kept.pop(partition, None)
         if partition == self._partition:
-            self._partition = None
+            self._let_go()
 
     def _due(self, positions: Mapping[TopicPartition, int]) -> TopicPartition | None:
         """The partition whose snapshot is the oldest, if it is old and something came since."""
@@ -167,6 +168,10 @@ class Recovery:
         self._partition, self._records = partition, writing
         self._upcoming = next(writing, None)
         kept.begun, kept.offset, kept.turn = self._clock(), offset, writing.next_turn
+
+    def _let_go(self) -> None:
+        """Free the memory of the snapshot too: it may be as large as the partition's state."""
+        self._partition, self._upcoming, self._records = None, None, iter(())
 
     def _warm_up(self, partition: TopicPartition, end: int, going_on: Callable[[], None]) -> int:
         """Go through the last ``warmup_minutes`` of readings before the offset ``end``."""
