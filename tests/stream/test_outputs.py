@@ -37,3 +37,10 @@ def test_a_limit_of_one_never_stops() -> None:
     guard = FloodGuard(1.0)
     for _ in range(10):
         guard.check(tally(WINDOW_RECORDS, WINDOW_RECORDS))
+
+
+def test_transactions_without_records_are_not_remembered() -> None:
+    guard = FloodGuard(0.5)
+    for _ in range(10):
+        guard.check(tally(0, 0))
+    assert not guard._window

@@ -103,6 +103,8 @@ class FloodGuard:
 
         Raises DeadLetterFlood if there are too many dead letters now.
         """
+        if not tally.records:  # a part of a snapshot alone
+            return
         self._window.append((tally.records, Counter(tally.rejected)))
         self._records += tally.records
         while self._records - self._window[0][0] >= WINDOW_RECORDS:
