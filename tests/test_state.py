@@ -59,6 +59,13 @@ def test_another_width_or_name_is_another_layout() -> None:
     assert wider.layout != table().layout
 
 
+def test_numbers_of_other_things_are_another_layout() -> None:
+    one, other = Table(), Table()
+    one.declare({"phase": Field(np.int8, 2, 0, ("hr_low", "hr_high"))})
+    other.declare({"phase": Field(np.int8, 2, 0, ("hr_high", "hr_low"))})
+    assert one.layout != other.layout
+
+
 def test_a_field_cannot_be_declared_twice_or_once_rows_exist() -> None:
     rows = table()
     with pytest.raises(ValueError, match="flag"):

@@ -23,11 +23,15 @@ _CACHE_LINE: Final = 64
 
 
 class Field(NamedTuple):
-    """A row's part: ``width`` numbers (0: one number), ``initial`` at first (one, or ``width``)."""
+    """A row's part: ``width`` numbers (0: one number), ``initial`` at first (one, or ``width``).
+
+    ``of`` names what the numbers are of, such as the vitals.
+    """
 
     dtype: npt.DTypeLike
     width: int
     initial: Any
+    of: tuple[str, ...] = ()
 
 
 class Table:
@@ -87,8 +91,12 @@ class Table:
 
     @property
     def layout(self) -> str:
-        """Twelve hexadecimal digits that stand for the fields: rows of equal layout fit."""
-        text = repr([(name, f.dtype, f.width) for name, f in self._fields.items()])
+        """Twelve hexadecimal digits that stand for the fields: rows of equal layout fit.
+
+        What the numbers are of counts too: as many conditions as before, in another order, would
+        fit and be taken for each other.
+        """
+        text = repr([(name, f.dtype, f.width, f.of) for name, f in self._fields.items()])
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def take(self) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vitalwatch.alarms.conditions import CONDITIONS, COUNT, PHYSIOLOGICAL
+from vitalwatch.alarms.conditions import CONDITIONS, COUNT, INDEX, PHYSIOLOGICAL
 from vitalwatch.arrays import Bools, Bytes8, Ints
 from vitalwatch.compiled import AHEAD, compiled, fetch
 from vitalwatch.state import NEVER, Field, Table
@@ -140,13 +140,14 @@ class Machine:
         self._state = table
         self._in_alarm = 0
         self._events: npt.NDArray[Any] = np.empty(0, dtype=_EVENT)
+        names = tuple(INDEX)
         table.declare(
             {
-                "phase": Field(np.int8, COUNT, IDLE),
-                "priority": Field(np.int8, COUNT, 0),
-                "onset": Field(np.int64, COUNT, NEVER),
-                "turn": Field(np.int64, COUNT, NEVER),
-                "changed": Field(np.int64, COUNT, NEVER),
+                "phase": Field(np.int8, COUNT, IDLE, names),
+                "priority": Field(np.int8, COUNT, 0, names),
+                "onset": Field(np.int64, COUNT, NEVER, names),
+                "turn": Field(np.int64, COUNT, NEVER, names),
+                "changed": Field(np.int64, COUNT, NEVER, names),
             }
         )
 

@@ -140,14 +140,15 @@ class Watch:
         # seen_at: last value that may leap.
         self._state = table
         self._norms = _norms()
+        leaping = tuple(LEAPS)
         table.declare(
             {
-                "until": Field(np.int64, vitals.COUNT, NEVER),
-                "silence": Field(np.float32, vitals.COUNT, np.nan),
-                "interval": Field(np.float32, vitals.COUNT, np.nan),
-                "level": Field(np.float32, len(LEAPS), np.nan),
-                "level_at": Field(np.int64, len(LEAPS), NEVER),
-                "seen_at": Field(np.int64, len(LEAPS), NEVER),
+                "until": Field(np.int64, vitals.COUNT, NEVER, vitals.NAMES),
+                "silence": Field(np.float32, vitals.COUNT, np.nan, vitals.NAMES),
+                "interval": Field(np.float32, vitals.COUNT, np.nan, vitals.NAMES),
+                "level": Field(np.float32, len(LEAPS), np.nan, leaping),
+                "level_at": Field(np.int64, len(LEAPS), NEVER, leaping),
+                "seen_at": Field(np.int64, len(LEAPS), NEVER, leaping),
             }
         )
         self.staleness = Staleness(table, stale_ms)

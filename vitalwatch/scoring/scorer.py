@@ -82,10 +82,10 @@ class Scorer:
             {
                 "hidden": Field(np.float32, hidden, 0),
                 "cell": Field(np.float32, hidden, 0),
-                "memory": Field(np.float32, len(blank), blank),
-                "held": Field(np.float32, vitals.COUNT, 0),
-                "outside": Field(np.float32, vitals.COUNT, 0),
-                "cause": Field(np.int8, vitals.COUNT, 0),
+                "memory": Field(np.float32, len(blank), blank, vitals.NAMES),
+                "held": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
+                "outside": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
+                "cause": Field(np.int8, vitals.COUNT, 0, vitals.NAMES),
                 "times": Field(np.int64, 0, NEVER),
             }
         )
