@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until a signal says stop."""
     settings = config.load(arguments)
     with _stopping(settings.daemon.shutdown_seconds) as stop:
-        # Imports in here, and torch last: --help needs none of it, and what is wrong with the
-        # port or the broker is said before the seconds that torch takes.
+        # Imports in here, and the detector last: --help needs none of it, and what is wrong with
+        # the port or the broker is said before the compiled loops are loaded.
         from prometheus_client import CollectorRegistry
 
         from vitalwatch.monitoring import logs
@@ -109,14 +109,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(broker: "Broker", topics: config.Topics) -> None:
-    """Raise BrokerError for topics that are missing, with the command that makes them."""
-    needed = (topics.readings, topics.scores, topics.alerts, topics.dead_letters)
+    """Raise BrokerError for topics that are missing or too small, with what makes them fit."""
+    needed = (topics.readings, topics.scores, topics.alerts, topics.state, topics.dead_letters)
     found = broker.topics(needed)
     missing = [name for name in needed if name not in found]
     if missing:
         raise BrokerError(
             f"There is no topic {', '.join(missing)}: make them with `vitalwatch topics "
             f"create --topics-prefix {topics.prefix}`, or choose another prefix."
+        )
+    partitions, kept = found[topics.readings].partitions, found[topics.state].partitions
+    if kept < partitions:  # the state of each is kept on the partition of its number
+        raise BrokerError(
+            f"Topic {topics.state} has {kept} partitions, and {topics.readings} has {partitions}: "
+            f"kafka-topics.sh --alter --topic {topics.state} --partitions {partitions}"
         )
 
 
