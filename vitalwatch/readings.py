@@ -1,4 +1,4 @@
-"""What goes into the detector and what comes out: columns in log order, without any torch."""
+"""What goes into the detector and what comes out: columns in log order."""
 
 from dataclasses import dataclass
 

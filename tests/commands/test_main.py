@@ -102,4 +102,4 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_version_names_what_results_depend_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["version"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["vitalwatch", "python", "torch", "numpy", "kafka-python", "msgspec"]
+    assert names == ["vitalwatch", "python", "numba", "numpy", "torch", "kafka-python", "msgspec"]

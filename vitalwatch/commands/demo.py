@@ -93,7 +93,7 @@ def _start(
     """Start all parts, to be ended by the ``stack``; what to show, and whether it is over."""
     from prometheus_client import CollectorRegistry
 
-    from vitalwatch.detector import Detector  # brings torch
+    from vitalwatch.detector import Detector
     from vitalwatch.model import checkpoint
     from vitalwatch.monitoring import http, logs
     from vitalwatch.monitoring.metrics import Metrics

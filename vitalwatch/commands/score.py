@@ -98,7 +98,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the files."""
-    # Here and not above: torch takes a second to import, and --help needs none of it.
+    # Here and not above: numba takes a second to import, and --help needs none of it.
     from vitalwatch.detector import Detector as NetworkDetector
     from vitalwatch.model import checkpoint
     from vitalwatch.recordings.recording import Recording

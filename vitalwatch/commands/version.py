@@ -21,7 +21,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Print one ``name version`` a line."""
     versions = {"vitalwatch": vitalwatch.__version__, "python": platform.python_version()}
-    for name in ("torch", "numpy", "kafka-python", "msgspec"):
+    for name in ("numba", "numpy", "torch", "kafka-python", "msgspec"):
         versions[name] = importlib.metadata.version(name)
     sys.stdout.writelines(f"{name} {version}\n" for name, version in versions.items())
     return 0

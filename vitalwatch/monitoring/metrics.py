@@ -160,7 +160,8 @@ class Metrics:
             {
                 "fingerprint": fingerprint,
                 "version": vitalwatch.__version__,
-                "torch": version("torch"),
+                "numba": version("numba"),
+                "numpy": version("numpy"),
                 "python": platform.python_version(),
             }
         )
