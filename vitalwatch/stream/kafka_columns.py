@@ -7,7 +7,7 @@ business of :mod:`vitalwatch.stream.kafka_batches`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, overload
+from typing import Any, Final, overload
 
 import numpy as np
 from kafka.record.util import decode_varint
@@ -46,7 +46,7 @@ def _integer(data: Buffer, at: int, size: int) -> int:
         value -= 256
     for index in range(at + 1, at + size):
         value = (value << 8) | np.int64(data[index])
-    return value
+    return value  # type: ignore[return-value]  # a loop's numbers are numpy's
 
 
 @compiled
@@ -59,7 +59,8 @@ def _varint(data: Buffer, at: int, end: int) -> tuple[int, int]:
         at += 1
         value |= np.uint64(byte & 0x7F) << np.uint64(shift)
         if byte < 0x80:
-            return np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1)), at
+            whole = np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1))
+            return whole, at  # type: ignore[return-value]
         shift += 7
     return 0, end + 1
 
@@ -188,9 +189,9 @@ class HeaderColumn(Sequence[Headers]):
     def __getitem__(self, place: int | slice) -> "Headers | HeaderColumn":
         if isinstance(place, slice):
             return HeaderColumn(self.data, self.starts[place])
-        data = memoryview(self.data)
+        data = memoryview(self.data.data)
         count, at = decode_varint(data, int(self.starts[place]))
-        headers = []
+        headers: list[tuple[str, Any]] = []  # a header may have no value
         for _ in range(count):
             size, at = decode_varint(data, at)
             name = str(data[at : at + size], "utf-8", "backslashreplace")
@@ -208,7 +209,7 @@ class Columns:
     records: Ints
 
     def __len__(self) -> int:
-        return self.records.shape[1]
+        return int(self.records.shape[1])
 
     def first(self, count: int) -> "Columns":
         """The first ``count``, which are not none, with only their bytes.
