@@ -119,6 +119,29 @@ def test_scores_and_alerts_are_those_of_an_undisturbed_run(seed: int, undisturbe
     assert_same(worker, undisturbed)
 
 
+def test_dead_letters_whose_commit_failed_count_once() -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", daemon={"max_records": 20, "dead_letter_limit": 0.5})
+    records = [*RECORDS, *RECORDS[-1:] * 100]  # the last ones are late
+    worker.publish(records)
+    refusals = iter(range(60))
+
+    def chance() -> float:
+        all_good = log._groups["vitals"].committed.get(source, 0) >= len(RECORDS)
+        return 1.0 if not all_good or next(refusals, None) is None else 0.0
+
+    source = TopicPartition(worker.settings.topics.readings, 0)
+
+    class Refusing(FaultyBroker):
+        def source(self, *arguments: Any, **named: Any) -> Any:
+            return log.source(*arguments, **named)
+
+        def sink(self, identity: str) -> Any:
+            return FaultySink(log.sink(identity), chance)
+
+    worker.run(len(records), broker=Refusing(log, 0), wait=at_once)
+
+
 def test_workers_that_come_and_go_share_the_work_without_a_trace(undisturbed: Worker) -> None:
     log = MemoryBroker()
     worker = Worker(log, "vitals", PARTITIONS, daemon={"max_records": 10, "group": "ward"})

@@ -135,6 +135,7 @@ class Daemon:
                 log.warning("the broker failed, trying again: %s", error)
             finally:
                 self._forget(set(self._positions))
+                self._flood.forget()
             if not stop.is_set():
                 self._health.report("broker", ok=False, detail="connection or membership lost")
                 self._wait(stop, RETRY_SECONDS)

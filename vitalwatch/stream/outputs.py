@@ -98,6 +98,11 @@ class FloodGuard:
         self._window: deque[tuple[int, Counter[str]]] = deque()
         self._records = 0
 
+    def forget(self) -> None:
+        """Begin anew: what was counted and not committed comes again, and must not count twice."""
+        self._window.clear()
+        self._records = 0
+
     def check(self, tally: Tally) -> None:
         """Count a transaction that is about to be committed.
 
