@@ -118,6 +118,14 @@ def test_one_that_is_ahead_of_what_is_committed_is_passed_over(state: State) -> 
     assert found.turn.generation % 2 == 1
 
 
+def test_one_of_another_group_is_not_taken_for_ones_own_whatever_its_name() -> None:
+    state = on_memory()
+    group = f"{PREFIX}/0"  # a group may be called anything
+    foreign = snapshots.prefix(group, TopicPartition("vitals.readings", 0))
+    state.append(list(Writing(foreign, snapshot(10), 20, FIRST)))
+    assert state.find().found is None
+
+
 def test_one_of_another_layout_is_passed_over(state: State) -> None:
     state.write(snapshot(10, 1), 10)
     state.write(snapshot(10, 2, layout="new"), 20)

@@ -191,9 +191,11 @@ class _Seen:
     def take(self, broker: Broker, source: TopicPartition, start: int, end: int) -> None:
         """Read offsets from ``start`` to below ``end``."""
         wanted = self._prefix.encode()
+        slashes = wanted.count(b"/") + 1  # slot/part
         for batch in broker.read(source, start, end):
             for place, key in enumerate(batch.keys):
-                if key is not None and key.startswith(wanted):
+                # A group's name may begin with what is this partition's prefix.
+                if key is not None and key.startswith(wanted) and key.count(b"/") == slashes:
                     value = batch.values[place]
                     if value is not None:
                         self._part(key, value)
