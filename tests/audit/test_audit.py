@@ -81,8 +81,8 @@ class TestNothingWasChanged:
         assert told(report) == ""
 
     def test_a_worker_that_went_on_from_snapshots_is_equal(self) -> None:
-        daemon = {"snapshot_seconds": 0.01, "max_records": 20, "warmup_minutes": 0.0}
-        assert audited(scored(MemoryBroker(), PREFIX, RECORDS, daemon=daemon)).equal
+        daemon = {"snapshot_seconds": 0.001, "max_records": 10, "warmup_minutes": 0.0}
+        assert audited(scored(MemoryBroker(), PREFIX, RECORDS, 1, daemon=daemon)).equal
 
     @pytest.mark.parametrize("emit", ["reading", "none"])
     def test_scores_may_be_one_a_record_or_none(self, emit: str) -> None:
