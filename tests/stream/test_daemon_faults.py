@@ -212,3 +212,39 @@ def test_a_worker_without_its_broker_is_not_ready_and_comes_back(
     assert False in ready
     assert worker.health.ready()[0]
     assert_same(worker, undisturbed)
+
+
+def test_a_worker_that_is_a_member_again_is_not_ready_before_it_has_the_state_again() -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", PARTITIONS, daemon={"max_records": 100})
+    worker.publish(RECORDS)
+    failures = iter([False, True])
+    first_polls: list[bool] = []
+
+    class Member:
+        def __init__(self, source: MemorySource) -> None:
+            self._source = source
+            self._polled = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._source, name)
+
+        def poll(self, timeout: float, max_records: int) -> Poll:
+            if not self._polled:
+                first_polls.append(worker.health.ready()[0])
+            self._polled = True
+            return self._source.poll(timeout, max_records)
+
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+        def source(self, *arguments: Any, **named: Any) -> Any:
+            return Member(log.source(*arguments, **named))
+
+        def sink(self, identity: str) -> Any:
+            return FaultySink(log.sink(identity), lambda: 0.0 if next(failures, False) else 1.0)
+
+    worker.daemon(broker=Failing(), wait=at_once).run(Until(lambda: worker.seen() == len(RECORDS)))
+    assert first_polls == [False, False]
+    assert worker.health.ready()[0]

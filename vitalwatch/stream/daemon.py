@@ -138,6 +138,8 @@ class Daemon:
                 self._flood.forget()
             if not stop.is_set():
                 self._health.report("broker", ok=False, detail="connection or membership lost")
+                # Or it would look ready as soon as it is a member again, and has nothing yet.
+                self._health.report("state", ok=False, detail="forgotten, to be restored")
                 self._wait(stop, RETRY_SECONDS)
                 yield
 
