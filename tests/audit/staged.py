@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -9,13 +10,17 @@ import msgspec
 from tests.stream.worker import HEALTHY, Worker, reading
 from vitalwatch.audit.logs import Topic
 from vitalwatch.audit.ranges import Limits, spans
-from vitalwatch.audit.report import Report
+from vitalwatch.audit.reasons import notes, reasons
+from vitalwatch.audit.report import Counts, Difference, Report
 from vitalwatch.audit.rerun import Committed, audit
 from vitalwatch.detector import Detector
-from vitalwatch.messages import ScoreBlock
+from vitalwatch.messages import Alert, ScoreBlock
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.stream.broker import Broker, Headers, RecordBatch, TopicPartition, TopicSpec
 from vitalwatch.stream.memory import MemoryBroker
+
+PREFIX = "ward"
+SCORES, ALERTS, LETTERS = f"{PREFIX}.scores", f"{PREFIX}.alerts", f"{PREFIX}.dead-letters"
 
 
 class Kept(NamedTuple):
@@ -135,3 +140,73 @@ def with_block(record: Kept, change: Callable[[ScoreBlock], ScoreBlock]) -> Kept
     """A record of scores with another block."""
     block = change(msgspec.json.decode(record.value or b"", type=ScoreBlock))
     return record._replace(value=msgspec.json.encode(block))
+
+
+RECORDS = ward(300)
+
+
+@cache
+def once_scored() -> Worker:
+    """A worker that has scored the ward, for all tests; they change nothing of it."""
+    return scored(MemoryBroker(), PREFIX, RECORDS)
+
+
+def copied() -> Worker:
+    """A worker on a copy of the log of one that has scored the ward."""
+    made = Worker(MemoryBroker(), PREFIX, 3)
+    for topic in (f"{PREFIX}.readings", SCORES, ALERTS, LETTERS):
+        write(made.broker, made.broker.topics([topic])[topic], kept(once_scored().broker, topic))
+    return made
+
+
+def change(worker: Worker, topic: str, changing: Callable[[list[Kept]], list[Kept]]) -> Report:
+    """The audit after somebody changed a topic's records."""
+    assert isinstance(worker.broker, MemoryBroker)
+    rewritten(worker.broker, topic, changing)
+    return audited(worker)
+
+
+def told(report: Report) -> str:
+    return "\n".join([*notes(report), *reasons(report, "zen4, numba 0.68")])
+
+
+def only(report: Report, kind: str, **counts: int) -> Difference:
+    """The first difference, if nothing differs but ``counts`` of a kind."""
+    assert not report.equal
+    for other, total in report.totals.items():
+        assert msgspec.structs.asdict(total) | {"equal": 0} == msgspec.structs.asdict(
+            Counts(**(counts if other == kind else {}))
+        )
+    assert report.first is not None
+    assert report.first.kind == kind
+    return report.first
+
+
+def at(place: int, change: Callable[[Kept], Kept]) -> Callable[[list[Kept]], list[Kept]]:
+    """Change one record."""
+
+    def changing(records: list[Kept]) -> list[Kept]:
+        records[place] = change(records[place])
+        return records
+
+    return changing
+
+
+def kept_value(worker: Worker, topic: str, place: int) -> bytes:
+    value: bytes = worker.records(topic)[place][1]
+    return value
+
+
+def alert_of(value: bytes | None) -> Alert:
+    return msgspec.json.decode(value or b"", type=Alert)
+
+
+def cut(block: ScoreBlock, begin: int, end: int) -> ScoreBlock:
+    """Some readings of a block."""
+    fields = msgspec.structs.asdict(block)
+    for name, content in fields.items():
+        if isinstance(content, list):
+            fields[name] = content[begin:end]
+        elif isinstance(content, dict):
+            fields[name] = {vital: column[begin:end] for vital, column in content.items()}
+    return ScoreBlock(**fields)
