@@ -1,7 +1,6 @@
 """A Kafka node that is killed and restarted, with a proxy before it."""
 
 import os
-import socket
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,9 +23,8 @@ class Site:
         """Its data are in ``folder``; it ends with the process ``owner``, by default this one."""
         self._data = folder / "kafka"
         self._owner = os.getpid() if owner is None else owner
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            behind = probe.getsockname()[1]
+        self._node = local_kafka.node()
+        behind = self._node._free_port()
         self.proxy = Proxy(behind)
         self.through = f"127.0.0.1:{self.proxy.port}"
         ports = {"behind": behind, "proxy": self.proxy.port}
@@ -36,7 +34,6 @@ class Site:
             "listener.security.protocol.map": _PROTOCOLS,
             "inter.broker.listener.name": "PLAINTEXT",
         }
-        self._node = local_kafka.node()
         self._port = 0
         self.markers = 0
         """So many markers of transactions were lost by Kafka, and written in its stead."""
