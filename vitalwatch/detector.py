@@ -128,6 +128,11 @@ class Detector:
         return self._alarms.in_alarm()
 
     @property
+    def layout(self) -> str:
+        """What stands for the form of a snapshot's rows: only such as have it can be restored."""
+        return self._state.layout
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of state a patient, alarms included."""
         return self._state.row_bytes

@@ -175,3 +175,32 @@ def test_a_snapshot_that_is_written_takes_no_memory_any_more() -> None:
     detector.taken = []
     run(worker, ward(300), detector=detector)
     assert len(detector.taken) > 2
+
+
+def test_what_is_known_of_another_topic_of_the_same_name_is_not_used(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", daemon={**SNAPSHOTS, "max_records": 20})
+    run(worker, ward(300))
+    readings = TopicPartition(worker.settings.topics.readings, 0)
+    made = log._log(readings)
+    made.records.clear()
+    made.offsets.clear()
+    made.start = made.end = 0  # deleted, and made again
+    told.clear()
+    worker.daemon().run(Until(lambda: bool(origin(told))))
+    assert origin(told) == ["nothing before"]
+    assert any("another topic" in record.message for record in told.records)
+
+
+def test_a_snapshot_of_another_form_is_passed_over(
+    told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(MemoryBroker(), "vitals", daemon={**SNAPSHOTS, "max_records": 20})
+    run(worker, ward(300))
+    told.clear()
+    monkeypatch.setattr(Detector, "layout", "of a later version")
+    worker.daemon().run(Until(lambda: bool(origin(told))))
+    assert origin(told) == ["readings"]
+    assert any("layout" in record.getMessage() for record in told.records)

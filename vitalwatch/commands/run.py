@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
                     "group": settings.daemon.group,
                 },
             )
-            rehearsal.rehearse(model)
+            with health.busy():
+                rehearsal.rehearse(model, stop)
             # What is there for good need not be looked at again, and the rest seldom: readings
             # come as columns, and the collector took 40 % of the time of a loop over records.
             gc.freeze()

@@ -5,7 +5,8 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -42,6 +43,17 @@ class Health:
         self._conditions = {name: Condition(ok=False, detail="not yet") for name in conditions}
         self._clock = clock
         self._beat = clock()
+        self._busy = False
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """The loop is not to be expected to come round: something takes as long as it takes."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+            self.beat()
 
     def beat(self) -> None:
         """The loop came round."""
@@ -56,7 +68,7 @@ class Health:
     def live(self) -> tuple[bool, dict[str, Any]]:
         """Whether the loop goes round, and what to answer."""
         seconds = self._clock() - self._beat
-        alive = seconds < STUCK_SECONDS
+        alive = self._busy or seconds < STUCK_SECONDS
         return alive, {"live": alive, "seconds_since_loop": round(seconds, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

@@ -184,6 +184,8 @@ class Daemon:
         for partition in sorted(polled.assigned):
             self._health.report("state", ok=False, detail="restoring the state of partitions")
             committed = source.committed(partition)
+            if committed is not None:
+                source.seek(partition, committed)
             # Held from now on: a state that is half built is forgotten like any other.
             self._positions[partition] = self._recovery.start(partition, committed)
             began = self._clock()

@@ -18,6 +18,10 @@ class StreamDetector(Protocol):
     def in_alarm(self) -> int:
         """Patients with a physiological alarm."""
 
+    @property
+    def layout(self) -> str:
+        """What stands for the form of a snapshot's rows: only such as have it can be restored."""
+
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions."""
 

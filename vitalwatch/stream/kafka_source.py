@@ -28,6 +28,9 @@ MEMBER: Final[dict[str, Any]] = {
     "session_timeout_ms": 10_000,
     # A heartbeat is also how a member learns of a rebalance.
     "heartbeat_interval_ms": 500,
+    # Restoring the state of many partitions may take minutes, in which nothing is polled. (Who
+    # hangs is noticed by its own health check.)
+    "max_poll_interval_ms": 30 * 60 * 1000,
 }
 
 

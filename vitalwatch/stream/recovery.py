@@ -89,9 +89,16 @@ class Recovery:
         kept = self._kept[partition] = _Kept(self._clock(), committed or 0)
         if committed is None:
             return Restored("nothing before", 0)
+        if committed > self._broker.bounds(partition)[1]:
+            log.warning(
+                "the committed offset lies behind the end of the readings: another topic of this "
+                "name is there now, and what is known of its patients is not used",
+                extra={"topic": partition.topic, "partition": partition.partition},
+            )
+            return Restored("nothing before", 0)
         state = TopicPartition(self._settings.topics.state, partition.partition)
         prefix = snapshots.prefix(self._settings.daemon.group, partition)
-        search = snapshots.find(self._broker, state, prefix, committed)
+        search = snapshots.find(self._broker, state, prefix, committed, self._detector.layout)
         kept.turn, found = search.turn, search.found
         for reason in search.passed:
             log.warning("a snapshot cannot be used: %s", reason)
@@ -99,16 +106,12 @@ class Recovery:
             return Restored("readings", self._warm_up(partition, committed, going_on))
         kept.offset = found.offset
         origin, readings = "snapshot", 0
-        try:
-            if found.snapshot.model == self._model:
-                self._detector.restore(*partition, found.snapshot)
-            else:
-                origin = "snapshot of another model"
-                readings = self._warm_up(partition, found.offset, going_on)
-                self._detector.overlay(*partition, found.snapshot)
-        except ValueError as error:
-            log.warning("a snapshot does not fit, reading again what came before: %s", error)
-            return Restored("readings", self._warm_up(partition, committed, going_on))
+        if found.snapshot.model == self._model:
+            self._detector.restore(*partition, found.snapshot)
+        else:
+            origin = "snapshot of another model"
+            readings = self._warm_up(partition, found.offset, going_on)
+            self._detector.overlay(*partition, found.snapshot)
         readings += self._again(partition, found.offset, committed, going_on)
         return Restored(origin, readings)
 
