@@ -77,10 +77,12 @@ def test_work_goes_on_after_an_outage(
     publisher.close()
     broker.close()
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.getMessage() for record in said] == [
+    assert [record.getMessage() for record in said if record.name == kafka_log.__name__] == [
         "no connection to Kafka: trying until there is one",
         "connected to Kafka again",
     ]
+    # A broker that starts may refuse a record at first; three lines a client, not thirty a second.
+    assert len(said) < 10
 
 
 def test_each_broker_is_lost_and_found_once_whoever_talks_to_it(
