@@ -142,6 +142,20 @@ def test_nothing_is_written_again_while_nothing_comes_in() -> None:
     assert snapshots(worker) == before
 
 
+def test_a_snapshot_falls_due_also_when_nothing_comes_in_any_more() -> None:
+    worker = Worker(MemoryBroker(), "vitals", daemon={"snapshot_seconds": 60.0})
+    records, now = ward(60), 0.0
+    worker.publish(records)
+    steps = worker.daemon(clock=lambda: now).steps(Until(lambda: snapshots(worker) > 0))
+    while worker.seen() < len(records):
+        next(steps)
+    assert snapshots(worker) == 0
+    now = 61.0
+    for _ in range(10):
+        next(steps, None)
+    assert snapshots(worker) > 0
+
+
 def test_readings_that_retention_deleted_and_the_state_needs_are_told(
     told: pytest.LogCaptureFixture,
 ) -> None:

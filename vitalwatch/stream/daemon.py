@@ -160,7 +160,7 @@ class Daemon:
                     self._take_over(source, polled, stop)
                 except Stopped:
                     break  # what was polled is for the next owner
-                committed = bool(polled.batches or self._recovery.writing)
+                committed = bool(polled.batches or self._recovery.waiting(self._positions))
                 if committed:
                     self._transact(source, sink, polled, stop)
                 self._report(source)

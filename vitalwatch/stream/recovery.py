@@ -75,6 +75,10 @@ class Recovery:
         """Whether a snapshot is under way."""
         return self._partition is not None
 
+    def waiting(self, positions: Mapping[TopicPartition, int]) -> bool:
+        """Whether there is a part of a snapshot to write now, with readings or without."""
+        return self.writing or self._due(positions) is not None
+
     def start(self, partition: TopicPartition, committed: int | None) -> int:
         """The offset from which a partition that was just taken over is read."""
         return self._broker.bounds(partition)[0] if committed is None else committed
