@@ -146,7 +146,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_limit: Annotated[
         float,
         _about(
-            "share of the last 1,000 records that may be dead letters before the daemon stops; "
+            "share of the last 10,000 records that may be dead letters before the daemon stops; "
             "1: never",
             ge=0,
             le=1,

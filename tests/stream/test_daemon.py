@@ -271,10 +271,10 @@ class TestInMemory:
         self, broker: Broker, name: Name
     ) -> None:
         worker = Worker(broker, name("flood"), daemon={"max_records": 100})
-        worker.publish([("anna", b"HR 80")] * 1200)
-        with pytest.raises(DeadLetterFlood, match=r"not_json 1,\d00"):
-            worker.run(1200)
-        assert 0 < len(worker.records(worker.settings.topics.dead_letters)) < 1000
+        worker.publish([("anna", b"HR 80")] * 12_000)
+        with pytest.raises(DeadLetterFlood, match=r"not_json 1\d,\d00"):
+            worker.run(12_000)
+        assert 0 < len(worker.records(worker.settings.topics.dead_letters)) < 10_000
 
     def test_a_worker_for_whom_no_partition_is_left_stands_by_and_is_ready(
         self, broker: Broker, name: Name

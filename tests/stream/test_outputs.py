@@ -10,23 +10,23 @@ def tally(records: int, rejected: int) -> Tally:
 
 def test_a_few_dead_letters_among_many_records_stop_nothing() -> None:
     guard = FloodGuard(0.5)
-    for _ in range(100):
+    for _ in range(200):
         guard.check(tally(100, 50))
 
 
 def test_too_large_a_share_of_the_last_records_stops_the_daemon_and_says_what_they_are() -> None:
     guard = FloodGuard(0.5)
     guard.check(tally(WINDOW_RECORDS, 0))
-    guard.check(tally(500, 500))
-    with pytest.raises(DeadLetterFlood, match=r"not_json 1,000.*--daemon-dead-letter-limit"):
-        guard.check(tally(500, 500))
+    guard.check(tally(5_000, 5_000))
+    with pytest.raises(DeadLetterFlood, match=r"not_json 10,000.*--daemon-dead-letter-limit"):
+        guard.check(tally(5_000, 5_000))
 
 
 def test_what_is_long_ago_no_longer_counts() -> None:
     guard = FloodGuard(0.5)
-    guard.check(tally(WINDOW_RECORDS, 500))
+    guard.check(tally(WINDOW_RECORDS, 5_000))
     guard.check(tally(WINDOW_RECORDS, 0))
-    guard.check(tally(WINDOW_RECORDS, 500))
+    guard.check(tally(WINDOW_RECORDS, 5_000))
 
 
 def test_the_first_records_alone_stop_nothing() -> None:

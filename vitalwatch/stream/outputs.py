@@ -17,7 +17,7 @@ from vitalwatch.stream.dead_letters import dead_letter
 from vitalwatch.stream.decode import Decoded
 from vitalwatch.stream.score_blocks import Record, blocks
 
-WINDOW_RECORDS: Final = 1000
+WINDOW_RECORDS: Final = 10_000
 """The share of dead letters is taken over so many of the last records, or a batch more."""
 
 
