@@ -116,7 +116,7 @@ def start(
     for number in (port, port + 1):
         if not _is_free(number):
             raise NodeError(f"Port {number} is in use: choose another with --port.")
-    data.mkdir(parents=True, exist_ok=True)
+    _make(data, "choose another with --data")
     properties = data / "kafka.properties"
     lines = {"log.dirs": str(data / "topics"), **SETTINGS, **(settings or {})}
     filled = {k: v.format(port=port, controller=port + 1) for k, v in lines.items()}
@@ -180,6 +180,13 @@ def stop(data: Path, seconds: float = STOP_SECONDS) -> bool:
     return True
 
 
+def _make(folder: Path, otherwise: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NodeError(f"Cannot make {folder}: {error.strerror}; {otherwise}.") from None
+
+
 def jars() -> Path:
     """The folder of Kafka's jars; the first time Maven fills it."""
     pom = HERE / "pom.xml"
@@ -190,7 +197,7 @@ def jars() -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise NodeError(f"Maven is not installed: run {INSTALL}.")
-    cache.mkdir(parents=True, exist_ok=True)
+    _make(cache, "set XDG_CACHE_HOME to a folder of yours")
     with (cache / "kafka.lock").open("w") as lock:  # several test processes may come at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():

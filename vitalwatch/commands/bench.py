@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from vitalwatch import config
@@ -294,10 +295,8 @@ def _size(count: int) -> str:
 
 
 def _machine() -> str:
-    import torch
-
     cores = os.cpu_count()
     return (
         f"{platform.system()} {platform.machine()}, {cores} cores; Python "
-        f"{platform.python_version()}, torch {torch.__version__}"
+        f"{platform.python_version()}, numba {version('numba')}"
     )

@@ -71,12 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "The demo needs --patients of at least 1 and a --speed above 0, and a --seed from 0 on."
         )
+    if arguments.seconds is not None and not arguments.seconds > 0:
+        raise UsageError("The demo needs --seconds above 0.")
     console = Console(highlight=False)
     stop = threading.Event()
     show = None
     with ExitStack() as stack:
         try:
-            with console.status("Starting ..."):
+            with console.status("Starting ... (the first time takes half a minute more)"):
                 show, over = _start(arguments, stop, stack)
             (show.live if console.is_terminal else show.plain)(console, over)
         except KeyboardInterrupt:
@@ -97,11 +99,12 @@ def _start(
     from vitalwatch.model import checkpoint
     from vitalwatch.monitoring import http, logs
     from vitalwatch.monitoring.metrics import Metrics
-    from vitalwatch.stream import daemon, topics
+    from vitalwatch.stream import daemon, rehearsal, topics
 
     settings = _settings(arguments)
     logs.configure(settings.monitoring, sys.stderr)
     model = checkpoint.load(settings.model.path)
+    rehearsal.rehearse(model, stop)
     metrics = Metrics(CollectorRegistry())
     metrics.model(model.fingerprint)
     health = http.Health(daemon.CONDITIONS)
@@ -261,6 +264,9 @@ class Show:
 
     def farewell(self, console: Console) -> None:
         """Say what happened, and how many alerts the others had."""
+        if not self._view.beds:
+            console.print("Ended before the first reading was scored.")
+            return
         for sentence in verdict(self._story, self._alerts, self._view.now):
             console.print(sentence, soft_wrap=not console.is_terminal)
         others = [
