@@ -7,6 +7,8 @@ import importlib.util
 import math
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -16,6 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from kafka.record import MemoryRecords
 
 from tests.benchmarks import breakdown, throughput
 from tests.benchmarks.cluster import Cluster, Progress
@@ -23,7 +26,13 @@ from tests.benchmarks.context import TRIAL, Context
 from tests.benchmarks.figures import Figure, Target, ratio, short, table
 from tests.benchmarks.load import ward, wire
 from tests.benchmarks.plain_model import PlainModel, State
-from tests.benchmarks.publisher import crossing, publish
+from tests.benchmarks.publisher import (
+    BEYOND,
+    CROSSING_SECONDS,
+    CYCLE_SECONDS,
+    batches,
+    schedule,
+)
 from vitalwatch import vitals
 from vitalwatch.messages import Reading
 from vitalwatch.model import checkpoint, head
@@ -86,24 +95,48 @@ def test_readings_are_as_devices_send_them() -> None:
     assert 150 < np.mean([len(each.value()) for each in sent]) < 200
 
 
-def test_a_crossing_reading_is_the_same_but_for_its_heart_rate() -> None:
-    each = next(wire(ward(1)))
-    before = msgspec.json.decode(each.value(), type=Reading)
-    after = msgspec.json.decode(crossing(each).value(), type=Reading)
-    limit = vitals.VITALS[vitals.INDEX["hr"]].critical[1]
-    assert limit is not None
-    assert (after.vitals.pop("hr") or 0) > limit
-    before.vitals.pop("hr")
-    assert after == before
+def test_a_batch_bears_the_times_it_is_given_and_a_kafka_client_reads_it() -> None:
+    made = [batch for queue in batches(PATIENTS, PATIENTS, 3) for batch in queue]
+    wires = {each.key: each for each in wire(ward(PATIENTS), PATIENTS)}
+    for batch in made:
+        times = 1_700_000_000_000 + np.arange(len(batch.times_at)) * 7
+        read = MemoryRecords(batch.at(times)).next_batch()
+        assert read.validate_crc()
+        for record, moment in zip(read, times.tolist(), strict=True):
+            assert record.timestamp == times[0]
+            reading = msgspec.json.decode(record.value, type=Reading)
+            assert reading.time == moment
+            assert reading.patient.encode() == record.key
+            assert record.key in wires
+
+
+def test_every_crossing_patient_has_a_critical_heart_rate_for_a_part_of_a_cycle() -> None:
+    made = [batch for queue in batches(PATIENTS, PATIENTS, 3) for batch in queue]
+    seconds: Counter[str] = Counter()
+    for second in range(round(CYCLE_SECONDS)):
+        critical = set()
+        for batch in made:
+            times = np.full(len(batch.times_at), 1_700_000_000_000 + second * 1000)
+            for record in MemoryRecords(batch.at(times)).next_batch():
+                reading = msgspec.json.decode(record.value, type=Reading)
+                if reading.vitals.get("hr") == int(BEYOND):
+                    critical.add(reading.patient)
+        seconds.update(critical)
+    assert len(seconds) == PATIENTS
+    assert set(seconds.values()) == {round(CROSSING_SECONDS)}
 
 
 def test_the_publisher_keeps_its_rate_and_the_patients_order() -> None:
-    sent: list[tuple[bytes, int]] = []
-    late = publish(lambda key, value, time: sent.append((key, time)), 2000, PATIENTS, 0.3, PATIENTS)
-    assert late == 0
-    assert 0 < len(sent) <= 600
-    for patient in {key for key, _ in sent}:
-        times = [time for key, time in sent if key == patient]
+    made = batches(PATIENTS, 0, 1)
+    sent: dict[bytes, list[int]] = {}
+    for due in schedule(made, 2000, 0.3, time.time()):
+        for each in due:
+            for record in MemoryRecords(each.records).next_batch():
+                reading = msgspec.json.decode(record.value, type=Reading)
+                assert isinstance(reading.time, int)
+                sent.setdefault(record.key, []).append(reading.time)
+    assert 300 < sum(map(len, sent.values())) <= 600
+    for times in sent.values():
         assert times == sorted(set(times))
 
 
