@@ -164,6 +164,21 @@ def test_it_says_at_the_start_with_what_it_works(
     assert b'fingerprint="' + worker.model.fingerprint.encode() in process.get("metrics")
 
 
+def test_a_signal_while_it_compiles_does_not_wait_for_the_compiler(
+    kafka: KafkaBroker,
+    flags: list[str],
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "compiled"))
+    Worker(kafka, flags[3])
+    process = start(*flags, "--daemon-shutdown-seconds", "1")
+    process.wait_for(lambda: "rehearsing" in process.text())
+    assert process.stop() == 0
+    assert process.records()[-1]["message"] == "stopped before joining the group"
+
+
 def assert_one_sentence(process: Process, *words: str) -> None:
     """It ends as misconfigured, with one line that has these words and no traceback."""
     code, text = process.end()
