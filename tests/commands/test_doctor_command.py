@@ -105,7 +105,7 @@ def test_topics_that_are_missing_are_a_fault_with_the_command_that_makes_them(
     (finding,) = found["topics"]
     assert finding["status"] == "fault"
     assert f"1 of 7 are missing: {prefix}.alerts" in finding["text"]
-    assert finding["fix"] == "vitalwatch topics create"
+    assert finding["fix"] == f"vitalwatch topics create --topics-prefix {prefix}"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vitalwatch import config
 from vitalwatch.errors import BrokerError
 from vitalwatch.messages import rfc3339
-from vitalwatch.stream.broker import Broker, TopicPartition, TopicSpec
+from vitalwatch.stream.broker import CREATE_TOPICS, Broker, TopicPartition, TopicSpec
 
 if TYPE_CHECKING:
     from vitalwatch.recordings.recording import Recording
@@ -119,7 +119,7 @@ def publish(
 
     spec = broker.topics([topic]).get(topic)
     if spec is None:
-        raise BrokerError(f"There is no topic {topic}: make it with `vitalwatch topics create`.")
+        raise BrokerError(f"There is no topic {topic}: {CREATE_TOPICS}.")
     gc.freeze()  # what is there for good need not be looked at: reading takes half the time
     pace = Pace(speed, clock, sleep)
     end = 0

@@ -17,7 +17,7 @@ from vitalwatch import config
 from vitalwatch.commands.alert_view import Board, line
 from vitalwatch.errors import BrokerError, UsageError
 from vitalwatch.messages import Alert
-from vitalwatch.stream.broker import Broker, TopicPartition
+from vitalwatch.stream.broker import CREATE_TOPICS, Broker, TopicPartition
 
 DESCRIPTION = """\
 Show alerts as they come. On a terminal: what is active, the worst first, technical alerts below
@@ -135,7 +135,7 @@ def follow(broker: Broker, topic: str) -> Iterator[list[tuple[bytes, Alert]]]:
     """
     spec = broker.topics([topic]).get(topic)
     if spec is None:
-        raise BrokerError(f"There is no topic {topic}: make it with `vitalwatch topics create`.")
+        raise BrokerError(f"There is no topic {topic}: {CREATE_TOPICS}.")
     decode = msgspec.json.Decoder(Alert).decode
     sources = [TopicPartition(topic, partition) for partition in range(spec.partitions)]
     positions = {source: broker.bounds(source)[0] for source in sources}

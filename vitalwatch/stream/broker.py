@@ -8,13 +8,16 @@ offsets of the inputs they came from are committed together or not at all.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from vitalwatch.arrays import Ints, Spans
 
 Headers = Sequence[tuple[str, bytes]]
+
+CREATE_TOPICS: Final = "create it with: vitalwatch topics create, and the same --topics-prefix"
+"""What to do about a topic that is not there."""
 
 
 class TopicPartition(NamedTuple):

@@ -21,6 +21,7 @@ from kafka.net.sasl import get_sasl_mechanism
 
 from vitalwatch.config import Kafka as KafkaSettings
 from vitalwatch.errors import BrokerError
+from vitalwatch.stream.broker import CREATE_TOPICS
 
 STEP_SECONDS: Final = 2.0
 LAST_TRY_SECONDS: Final = 3.0  # no further address is tried after so long: all within 5 s
@@ -28,8 +29,6 @@ LARGEST_ANSWER: Final = 2**24
 TLS_ALERT: Final = 0x15
 METADATA, SASL_HANDSHAKE, API_VERSIONS, SASL_AUTHENTICATE = 3, 17, 18, 36
 ILLEGAL_SASL_STATE, UNSUPPORTED_MECHANISM = 34, 33
-
-CREATE_TOPICS: Final = "create it with: vitalwatch topics create, and the same --topics-prefix"
 
 
 def preflight(settings: KafkaSettings) -> None:

@@ -16,9 +16,8 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from vitalwatch.config import Kafka as KafkaSettings
 from vitalwatch.errors import BrokerError
-from vitalwatch.stream.broker import RecordBatch, TopicPartition, TopicSpec
+from vitalwatch.stream.broker import CREATE_TOPICS, RecordBatch, TopicPartition, TopicSpec
 from vitalwatch.stream.diagnosis import (
-    CREATE_TOPICS,
     explained,
     preflight,
     tls_context,

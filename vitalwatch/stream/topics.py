@@ -115,12 +115,17 @@ def differences(topics: Topics, found: Mapping[str, TopicSpec], bootstrap: str) 
     return sorted(listed, key=lambda difference: not difference.essential)
 
 
+def _create(topics: Topics) -> str:
+    prefix = "" if topics.prefix == Topics().prefix else f" --topics-prefix {topics.prefix}"
+    return f"vitalwatch topics create{prefix}"
+
+
 def _compare(
     wanted: TopicSpec, found: TopicSpec | None, topics: Topics, bootstrap: str
 ) -> Iterator[Difference]:
     name, server = wanted.name, f"--bootstrap-server {bootstrap}"
     if found is None:
-        yield Difference(name, "topic", "missing", "present", True, "vitalwatch topics create")
+        yield Difference(name, "topic", "missing", "present", True, _create(topics))
         return
     if name == topics.readings:
         wanted = replace(wanted, partitions=topics.partitions)
@@ -130,7 +135,7 @@ def _compare(
         change = f"--alter --topic {name} --partitions {wanted.partitions}"
         fix = f"kafka-topics.sh {server} {change}"
         if found.partitions > wanted.partitions:
-            fix = f"delete {name}, then: vitalwatch topics create"
+            fix = f"delete {name}, then: {_create(topics)}"
         if name == topics.readings:
             fix = f"--topics-partitions {found.partitions}, or change it (this moves patients)"
         shown = str(found.partitions), str(wanted.partitions)
