@@ -82,6 +82,16 @@ def test_what_was_written_is_found_again_in_many_parts_or_one(state: State) -> N
     assert equal(state.find().found, snapshot(1, 1), 71)
 
 
+def test_a_search_lets_itself_be_ended(state: State) -> None:
+    state.write(snapshot(3000), 70)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        find(state.broker, state.source, PREFIX, ALL, going_on=stop)
+
+
 def test_a_partition_without_patients_has_a_snapshot_too(state: State) -> None:
     state.write(snapshot(0), 5)
     assert equal(state.find().found, snapshot(0), 5)

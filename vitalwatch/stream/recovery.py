@@ -102,7 +102,8 @@ class Recovery:
             return Restored("nothing before", 0)
         state = TopicPartition(self._settings.topics.state, partition.partition)
         prefix = snapshots.prefix(self._settings.daemon.group, partition)
-        search = snapshots.find(self._broker, state, prefix, committed, self._detector.layout)
+        layout = self._detector.layout
+        search = snapshots.find(self._broker, state, prefix, committed, layout, going_on)
         kept.turn, found = search.turn, search.found
         for reason in search.passed:
             log.warning("a snapshot cannot be used: %s", reason)

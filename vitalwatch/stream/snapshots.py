@@ -11,7 +11,7 @@ numbers are in order of significance, the lowest first.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -150,19 +150,21 @@ def find(
     prefix: str,
     committed: int,
     layout: str | None = None,
+    going_on: Callable[[], None] = lambda: None,
 ) -> Search:
     """The newest snapshot that is complete, undamaged, and not ahead of the ``committed`` offset.
 
     ``source`` is the partition of the state topic; with ``layout``, rows of another layout are
     passed over. Reads backwards from the end, and no further than it must: before compaction
-    there may be much that is no longer of use.
+    there may be much that is no longer of use. ``going_on`` is called now and then; what it raises
+    ends this.
     """
     first, end = broker.bounds(source)
     seen = _Seen(prefix, committed, layout)
     upper, stride = end, STRIDE
     while upper > first and seen.chosen is None:
         lower = max(first, end - stride)
-        seen.take(broker, source, lower, upper)
+        seen.take(broker, source, lower, upper, going_on)
         seen.judge(all_read=lower == first)
         upper, stride = lower, 4 * stride
     return seen.result()
@@ -188,11 +190,19 @@ class _Seen:
         self._passed: list[str] = []
         self.chosen: _Candidate | None = None
 
-    def take(self, broker: Broker, source: TopicPartition, start: int, end: int) -> None:
+    def take(
+        self,
+        broker: Broker,
+        source: TopicPartition,
+        start: int,
+        end: int,
+        going_on: Callable[[], None],
+    ) -> None:
         """Read offsets from ``start`` to below ``end``."""
         wanted = self._prefix.encode()
         slashes = wanted.count(b"/") + 1  # slot/part
         for batch in broker.read(source, start, end):
+            going_on()
             for place, key in enumerate(batch.keys):
                 # A group's name may begin with what is this partition's prefix.
                 if key is not None and key.startswith(wanted) and key.count(b"/") == slashes:
