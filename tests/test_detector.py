@@ -421,6 +421,22 @@ def test_a_patient_whom_the_other_model_has_not_seen_begins_with_a_blank_network
     assert late.all()
 
 
+@pytest.mark.parametrize("changed", [{"stale_seconds": 10}, {"discharge_hours": 0.01}])
+def test_what_is_due_under_new_settings_waits_for_a_reading(changed: dict[str, float]) -> None:
+    before = Detector(detector_model(), config.Alarms())
+    both = [second * 1000 for second in range(60) for _ in range(2)]
+    alone = [second * 1000 for second in range(60, 120)]
+    before.process([readings(["anna", "berta"] * 60, both, hr=[200, 80] * 60)])
+    before.process([readings(["berta"] * 60, alone, hr=[80] * 60)])
+    after = Detector(detector_model(), config.Alarms(**changed))
+    after.restore("vitals.readings", 0, before.snapshot("vitals.readings", 0))
+    (nothing,) = after.process([readings([], [])])  # what came in was no reading
+    assert nothing.alerts == []
+    (found,) = after.process([readings(["berta"], [120_000], hr=[80])])
+    assert {alert.patient for alert in found.alerts} == {"anna"}
+    assert {alert.origin.offset for alert in found.alerts} == {0}
+
+
 def test_a_snapshot_of_another_model_or_layout_is_refused() -> None:
     detector = Detector(detector_model(), SETTINGS)
     taken = detector.snapshot("vitals.readings", 0)

@@ -200,8 +200,11 @@ class Detector:
             if returned:
                 self._discharge_who_returns(joined, span, output)
             self._round(joined, span, output)
-        for source in sources:
-            self._end_of_batch(joined, source, output)
+        for source, readings in zip(sources, batch, strict=True):
+            # Without a reading time stands still, and what is due (under settings that are newer
+            # than the state) waits for the one that it can be said of.
+            if len(readings.times):
+                self._end_of_batch(joined, source, output)
         return [output.detection(source, joined) for source in sources]
 
     def _check(self, snapshot: Snapshot) -> None:
