@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 RULES = """
+import math
 from vitalwatch.compiled import compiled
 
 LIMIT = {limit}
@@ -14,10 +15,14 @@ LIMIT = {limit}
 @compiled
 def more(number):
     return number + {more}
+
+@compiled
+def rounded(number):
+    return math.{way}(number / 2)
 """
 
 USE = """
-from rules import LIMIT, more
+from rules import LIMIT, more, rounded
 from vitalwatch.compiled import compiled
 
 @compiled
@@ -55,14 +60,14 @@ def output(*arguments: str, folder: Path | None = None, **environment: str) -> s
 
 @pytest.mark.parametrize(
     ("call", "first", "second"),
-    [("more(number)", "2", "101"), ("number * LIMIT", "1", "10")],
+    [("more(number)", "2", "101"), ("number * LIMIT", "1", "10"), ("rounded(number)", "0", "1")],
 )
 def test_a_change_of_what_another_file_holds_is_not_missed(
     tmp_path: Path, call: str, first: str, second: str
 ) -> None:
     (tmp_path / "use.py").write_text(USE.format(call=call))
-    for limit, more, expected in ((1, 1, first), (10, 100, second)):
-        (tmp_path / "rules.py").write_text(RULES.format(limit=limit, more=more))
+    for limit, more, way, expected in ((1, 1, "floor", first), (10, 100, "ceil", second)):
+        (tmp_path / "rules.py").write_text(RULES.format(limit=limit, more=more, way=way))
         assert output("use.py", folder=tmp_path) == expected
 
 

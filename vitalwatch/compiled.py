@@ -29,7 +29,7 @@ def _surroundings(function: Kernel) -> str:
         called = getattr(value, "py_func", None)
         if called is not None:
             code = called.__code__
-            told = f"{called.__qualname__} {code.co_code.hex()} {code.co_consts}"
+            told = f"{called.__qualname__} {code.co_code.hex()} {code.co_names} {code.co_consts}"
         elif isinstance(value, np.ndarray):
             told = f"{value.dtype} {value.tobytes().hex()}"
         elif isinstance(value, int | float | str | tuple | slice | np.generic):
