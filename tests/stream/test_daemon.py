@@ -1,5 +1,6 @@
 """The daemon on both backends: what goes in comes out once, as scores, alerts or dead letters."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -250,6 +251,16 @@ class TestInMemory:
         records = len(worker.records(scores.topic))
         assert records == 10
         assert broker.bounds(scores)[1] == records + 1  # one transaction's marker
+
+    def test_an_alert_does_not_wait_for_a_backlog_to_end(self, broker: Broker, name: Name) -> None:
+        worker = Worker(broker, name("behind"), daemon={"max_records": 300, "commit_seconds": 50})
+        ill = {**HEALTHY, "spo2": 72}
+        worker.publish([("berta", reading("berta", 5 * i, ill)) for i in range(300)])
+        worker.publish([("anna", reading("anna", i / 10)) for i in range(9000)])
+        ticks = itertools.count()
+        daemon = worker.daemon(clock=lambda: next(ticks) / 100)
+        daemon.run(Until(lambda: bool(worker.alerts())))
+        assert worker.seen() < 6000
 
     def test_with_a_helper_on_another_core_the_output_is_the_same(
         self, broker: Broker, name: Name

@@ -38,6 +38,9 @@ for one reading and for fifty."""
 
 FEW_READINGS: Final = 200
 
+URGENT_SECONDS: Final = 0.1
+"""So long a transaction with an alert goes on at most while more readings are there already."""
+
 TRANSACTION_READINGS: Final = 100_000
 """So many are committed together at most, so that a backlog does not fill the memory."""
 
@@ -184,10 +187,11 @@ class Daemon:
         for partition in sorted(polled.assigned):
             self._health.report("state", ok=False, detail="restoring the state of partitions")
             committed = source.committed(partition)
-            if committed is not None:
-                source.seek(partition, committed)
+            start = self._recovery.start(partition, committed)
+            source.seek(partition, start)
             # Held from now on: a state that is half built is forgotten like any other.
-            self._positions[partition] = self._recovery.start(partition, committed)
+            self._positions[partition] = start
+            self._metrics.lost(max(start - committed, 0) if committed is not None else 0)
             began = self._clock()
             restored = self._recovery.restore(partition, committed, going_on)
             seconds = self._clock() - began
@@ -209,8 +213,8 @@ class Daemon:
 
     def _transact(self, source: Source, sink: Sink, polled: Poll, stop: threading.Event) -> None:
         """Detect in what was polled and what comes until it is time to commit; commit it."""
-        end = self._clock() + self._settings.daemon.commit_seconds
-        most = self._settings.daemon.max_records
+        began, most = self._clock(), self._settings.daemon.max_records
+        end = began + self._settings.daemon.commit_seconds
         tally = Tally()
         offsets: dict[TopicPartition, int] = {}
         sink.begin()
@@ -230,6 +234,8 @@ class Daemon:
             self._outputs.append_scores(sink, scores.result())
             written = functools.partial(self._outputs.scores, decoded, detections)
             scores = self._later(written, _count(now))
+            if tally.urgent:
+                end = min(end, began + URGENT_SECONDS)
             rest = end - self._clock()
             if batches or tally.urgent or full or rest <= 0 or stop.is_set():
                 continue
