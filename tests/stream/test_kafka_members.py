@@ -3,7 +3,11 @@
 import time
 from collections.abc import Callable
 
-from vitalwatch.stream.broker import TopicSpec
+import pytest
+from kafka.structs import TopicPartition as KafkaPartition
+
+from vitalwatch.errors import BrokerError
+from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import KafkaBroker
 
 SECONDS = 20.0
@@ -36,3 +40,25 @@ def test_a_partition_given_up_by_a_named_member_that_died_then_is_not_left_to_no
     assert not again.assignment() & two.assignment()
     again.close()
     two.close()
+
+
+def test_readings_deleted_before_they_were_read_are_not_passed_over_in_silence(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic, group = name("topic"), name("group")
+    kafka.create([TopicSpec(topic, 1)])
+    publisher = kafka.publisher()
+    for _ in range(10):
+        publisher.send(topic, b"key", b"value")
+    publisher.close()
+    kafka.ask(lambda admin: admin.delete_records({KafkaPartition(topic, 0): 5}))
+    source = kafka.source([topic], group)
+    end = time.monotonic() + SECONDS
+    while not source.assignment():
+        assert time.monotonic() < end
+        source.poll(0.1, 10)
+    source.seek(TopicPartition(topic, 0), 2)
+    with pytest.raises(BrokerError, match="gone"):  # noqa: PT012 - whichever poll it is
+        while time.monotonic() < end:
+            assert not source.poll(0.1, 10).batches
+    source.close()

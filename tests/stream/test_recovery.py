@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.stream.test_daemon import unplaced, ward
@@ -171,6 +172,22 @@ def test_readings_that_retention_deleted_and_the_state_needs_are_told(
     assert any("retention is too short" in record.message for record in told.records)
 
 
+def test_readings_that_retention_deleted_before_they_were_scored_are_told_and_counted(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", daemon={**SNAPSHOTS, "max_records": 20})
+    run(worker, ward(60))
+    group, partition = log._groups["vitals"], TopicPartition(worker.settings.topics.readings, 0)
+    needed = group.committed[partition]
+    worker.publish(ward(60))
+    log.trim(partition, needed + 7)
+    told.clear()
+    worker.daemon().run(Until(lambda: bool(origin(told))))
+    assert any("deleted before they were scored" in record.message for record in told.records)
+    assert worker.figure("vitalwatch_readings_lost_total") == 7
+
+
 class Thrifty(Detector):
     """Fails when asked for a snapshot while an older one is still in memory."""
 
@@ -206,6 +223,43 @@ def test_what_is_known_of_another_topic_of_the_same_name_is_not_used(
     worker.daemon().run(Until(lambda: bool(origin(told))))
     assert origin(told) == ["nothing before"]
     assert any("another topic" in record.message for record in told.records)
+
+
+def test_snapshots_of_another_topic_of_this_name_are_never_used_later_either(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", daemon={"max_records": 20, "snapshot_seconds": 0.001})
+    run(worker, ward(300))
+    readings = TopicPartition(worker.settings.topics.readings, 0)
+    made = log._log(readings)
+    made.records.clear()
+    made.offsets.clear()
+    made.start = made.end = 0  # deleted, and made again; Kafka forgets the group's offset with it
+    del log._groups["vitals"].committed[readings]
+    worker.settings = msgspec.structs.replace(
+        worker.settings,
+        daemon=msgspec.structs.replace(worker.settings.daemon, snapshot_seconds=3600.0),
+    )
+    others: list[tuple[str | None, bytes | None]]
+    others = [("otto", reading("otto", i)) for i in range(len(ward(300)) + 10)]
+    run(worker, others)
+    told.clear()
+    worker.daemon().run(Until(lambda: bool(origin(told))))
+    assert origin(told) == ["snapshot"]
+    again = [vars(r)["readings_again"] for r in told.records if hasattr(r, "readings_again")]
+    assert again == [len(others)]
+
+
+def test_after_another_topic_of_the_same_name_all_of_it_is_read() -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", daemon={**SNAPSHOTS, "max_records": 20})
+    run(worker, ward(300))
+    made = log._log(TopicPartition(worker.settings.topics.readings, 0))
+    made.records.clear()
+    made.offsets.clear()
+    made.start = made.end = 0
+    run(worker, [("otto", reading("otto", i)) for i in range(5)])
 
 
 def test_a_snapshot_of_another_form_is_passed_over(

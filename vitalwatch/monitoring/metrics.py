@@ -38,6 +38,11 @@ class Metrics:
             "Readings not scored because they were not after the patient's last one.",
             registry=registry,
         )
+        self._lost = Counter(
+            "vitalwatch_readings_lost",
+            "Records that were deleted from the readings before they were scored.",
+            registry=registry,
+        )
         self._unknown = Counter(
             "vitalwatch_unknown_vitals",
             "Values of vital signs that are not known, ignored.",
@@ -127,6 +132,10 @@ class Metrics:
     def late(self, readings: int) -> None:
         """So many readings were late."""
         self._late.inc(readings)
+
+    def lost(self, records: int) -> None:
+        """So many records were deleted before they were read."""
+        self._lost.inc(records)
 
     def unknown_vitals(self, values: int) -> None:
         """So many values were of vital signs that are not known."""

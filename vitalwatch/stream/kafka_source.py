@@ -92,6 +92,9 @@ class KafkaSource:
         self._held: frozenset[TopicPartition] = frozenset()
         self._membership = Membership(group, None)
         self._away_since: float | None = None
+        # Or the library goes on with the oldest that is left when what it is to read next is
+        # gone, without a word.
+        consumer._fetcher._subscriptions.has_default_offset_reset_policy = lambda: False
         consumer.subscribe(list(topics), listener=self._losses)
         for topic in topics:  # or the library joins, deals out nothing, and joins again
             consumer.partitions_for_topic(topic)
@@ -194,6 +197,11 @@ class KafkaSource:
             yield
         except errors.FencedInstanceIdError as error:
             raise Replaced("Another worker with this worker's instance name took over.") from error
+        except errors.OffsetOutOfRangeError as error:
+            raise BrokerError(
+                "The next reading of a partition is gone: deleted before it was read, or the "
+                "topic was made anew."
+            ) from error
         except errors.KafkaError as error:
             if not error.retriable:
                 raise explained(error, self._address) from error

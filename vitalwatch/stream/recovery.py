@@ -7,6 +7,7 @@ is a pure function of the log, so this is exactly the state that the last owner 
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,7 +82,16 @@ class Recovery:
 
     def start(self, partition: TopicPartition, committed: int | None) -> int:
         """The offset from which a partition that was just taken over is read."""
-        return self._broker.bounds(partition)[0] if committed is None else committed
+        first, end = self._broker.bounds(partition)
+        if committed is None or committed > end:
+            return first
+        if committed < first:
+            log.error(
+                "readings were deleted before they were scored: retention is too short",
+                extra={"topic": partition.topic, "partition": partition.partition}
+                | {"first_retained": first, "needed": committed},
+            )
+        return max(first, committed)
 
     def restore(
         self, partition: TopicPartition, committed: int | None, going_on: Callable[[], None]
@@ -91,20 +101,24 @@ class Recovery:
         ``going_on`` is called now and then; what it raises ends this.
         """
         kept = self._kept[partition] = _Kept(self._clock(), committed or 0)
-        if committed is None:
-            return Restored("nothing before", 0)
-        if committed > self._broker.bounds(partition)[1]:
+        if committed is not None and committed > self._broker.bounds(partition)[1]:
             log.warning(
                 "the committed offset lies behind the end of the readings: another topic of this "
                 "name is there now, and what is known of its patients is not used",
                 extra={"topic": partition.topic, "partition": partition.partition},
             )
-            return Restored("nothing before", 0)
+            committed = None
         state = TopicPartition(self._settings.topics.state, partition.partition)
         prefix = snapshots.prefix(self._settings.daemon.group, partition)
         layout = self._detector.layout
-        search = snapshots.find(self._broker, state, prefix, committed, layout, going_on)
+        search = snapshots.find(self._broker, state, prefix, committed or 0, layout, going_on)
         kept.turn, found = search.turn, search.found
+        if committed is None:
+            if kept.turn != snapshots.FIRST:
+                # They may be of another topic of this name. The next one comes at once, to be
+                # the newest, or a successor would take one of them as soon as its offset fits.
+                kept.begun, kept.offset = -math.inf, -1
+            return Restored("nothing before", 0)
         for reason in search.passed:
             log.warning("a snapshot cannot be used: %s", reason)
         if found is None:
