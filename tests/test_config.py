@@ -100,6 +100,16 @@ def test_a_number_in_quotes_in_the_file_is_refused_with_file_and_key(tmp_path: P
     )
 
 
+@pytest.mark.parametrize("value", ["icu\udcff", "icu\n", "ïcu", ""])
+def test_a_prefix_of_other_letters_is_refused(value: str) -> None:
+    assert "topics.prefix" in refused("--topics-prefix", value)
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    assert "a text in UTF-8 that is not empty" in refused("--daemon-group", "icu\udcff")
+    assert "kafka.username" in refused(environ={"VITALWATCH_KAFKA_USERNAME": "\udcff"})
+
+
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
 def test_numbers_that_are_not_finite_are_refused(value: str) -> None:
     assert "alarms.stale_seconds" in refused("--alarms-stale-seconds", value)

@@ -48,7 +48,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
         _about(
             "brokers to ask first",
             allowed="HOST:PORT, several with commas between",
-            pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$",
+            pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*\Z",
         ),
     ] = "127.0.0.1:9092"
     security_protocol: Annotated[SecurityProtocol, _about("encryption and login")] = "PLAINTEXT"
@@ -70,7 +70,7 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
         _about(
             "what the topics' names begin with",
             allowed="1 to 200 of the letters a-z, A-Z, 0-9, '.', '_' and '-'",
-            pattern=r"^[a-zA-Z0-9._-]{1,200}$",
+            pattern=r"^[a-zA-Z0-9._-]{1,200}\Z",
         ),
     ] = "vitals"
     partitions: Annotated[int, _about("partitions of a new topic", ge=1, le=10_000)] = 8
@@ -251,7 +251,7 @@ def _allowed(kind: Any, limits: msgspec.Meta) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if kind is str:
-        return "a text that is not empty" if limits.min_length else "a text"
+        return "a text in UTF-8 that is not empty" if limits.min_length else "a text in UTF-8"
     words = "a whole number" if kind is int else "a number"
     if limits.gt is not None:
         words += f" above {limits.gt:g}"
@@ -355,7 +355,9 @@ def _convert(setting: Setting, value: Any, origin: str, *, strict: bool = False)
         result = msgspec.convert(value, setting.type, strict=strict)
         if isinstance(result, float) and not math.isfinite(result):
             raise msgspec.ValidationError
-    except msgspec.ValidationError:
+        if isinstance(result, str):
+            result.encode()  # arguments and variables may hold any bytes
+    except (msgspec.ValidationError, UnicodeEncodeError):
         shown = "of a wrong kind" if setting.secret else json.dumps(value, default=str)
         raise ConfigurationError(
             f"Setting {setting.key} is {shown} (from {origin}); it must be {setting.allowed}."

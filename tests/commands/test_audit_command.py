@@ -325,3 +325,13 @@ def test_the_report_for_a_person_says_partition_offset_and_both_values(
     row = next(line for line in shown.splitlines() if line.lstrip().startswith("rarity"))
     assert row.split() == ["rarity", "77.25", str(was.rarity[3])]
     assert shown.endswith("Not equal.\n")
+
+
+@pytest.mark.parametrize("hours", ["-1", "nan", "inf", "1e400", "all"])
+def test_a_history_that_is_no_number_of_hours_is_refused(
+    hours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main.main(["audit", "--history", hours])
+    assert left.value.code == 2
+    assert "is not a number of hours" in capsys.readouterr().err

@@ -174,6 +174,10 @@ class TestAddress:
         said = cause(Kafka(bootstrap="no-such-machine.invalid:9092"))
         assert "no machine named no-such-machine.invalid" in said
 
+    @pytest.mark.parametrize("name", ["a..b", "a" * 70])
+    def test_a_name_that_no_machine_can_have(self, name: str) -> None:
+        assert f"no machine named {name}" in cause(Kafka(bootstrap=f"{name}:9092"))
+
     def test_something_that_is_silent(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             address = f"127.0.0.1:{silent.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import math
 import sys
 import time
 from collections import defaultdict
@@ -49,6 +50,7 @@ Times are those of the records. Scores are compared as they are written, to the 
 with the daemon's version of VitalWatch. Exit codes: 0 equal, 1 not.
 """
 
+_MOST_HOURS = 1_000_000
 _PLURALS = {"score": "scores", "alert": "alerts", "dead letter": "dead letters"}
 
 
@@ -85,7 +87,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--history",
         metavar="HOURS",
-        type=float,
+        type=_hours,
         help="build the state from so many hours before the range only: quicker, but the state, "
         "and so what comes of it, may not be that of then [default: all that is retained]",
     )
@@ -99,6 +101,18 @@ def _offset(text: str) -> tuple[int, int]:
     if not (colon and partition.isdecimal() and offset.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is not PARTITION:OFFSET, such as 3:120000")
     return int(partition), int(offset)
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= _MOST_HOURS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of hours of at least 0 and at most {_MOST_HOURS:,}"
+        )
+    return hours
 
 
 def run(arguments: argparse.Namespace) -> int:

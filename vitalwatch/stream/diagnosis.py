@@ -207,7 +207,7 @@ class _Wire:
 def _connect(address: str, host: str, port: int) -> socket.socket:
     try:
         return socket.create_connection((host, port), timeout=STEP_SECONDS)
-    except socket.gaierror as cause:
+    except (socket.gaierror, UnicodeError) as cause:  # the latter: no name may be so
         raise BrokerError(f"There is no machine named {host}: correct kafka.bootstrap.") from cause
     except TimeoutError as cause:
         raise BrokerError(
