@@ -1,9 +1,12 @@
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
+import llvmlite.binding as llvm
 import pytest
 
 from vitalwatch.commands import main as entry
@@ -51,6 +54,46 @@ def test_an_interrupt_ends_quietly(
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_interrupt_that_finds_the_compiler_calling_back_ends_quietly_too(
+    running: Callable[[Callable[[], int]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = []
+
+    def called_back(_module: object, _compiled: bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append("its end")
+
+    def body() -> int:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        module = llvm.parse_assembly("define void @f() { ret void }")
+        machine = llvm.Target.from_default_triple().create_target_machine()
+        with llvm.create_mcjit_compiler(module, machine) as engine:
+            engine.set_object_cache(notify_func=called_back)
+            engine.finalize_object()
+            reached.append("what follows")
+            threading.Event().wait(60)
+        return 0
+
+    assert running(body) == 130
+    assert reached[:1] == ["its end"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_is_ignored_where_it_was_ignored(
+    running: Callable[[Callable[[], int]], int],
+) -> None:
+    def body() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 7
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert running(body) == 7
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_defect_is_not_hidden(running: Callable[[Callable[[], int]], int]) -> None:
     def body() -> int:
         raise ZeroDivisionError
@@ -63,6 +106,27 @@ def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         entry.main([])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["run", "--kafka-botstrap", "a:1"],
+            "`vitalwatch run` takes no --kafka-botstrap: did you mean --kafka-bootstrap? "
+            "See `vitalwatch run --help`.",
+        ),
+        (["score", "a.csv", "-o", "out", "--zzz=1"], "see `vitalwatch score --help`."),
+        (["version", "please"], "`vitalwatch version` takes no please: see"),
+    ],
+)
+def test_what_a_command_does_not_take_is_named_with_what_may_have_been_meant(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", entry.COMMANDS)

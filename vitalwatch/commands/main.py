@@ -1,14 +1,20 @@
 """Entry point of ``vitalwatch``: finds the subcommands, runs one, turns errors into sentences."""
 
 import argparse
+import difflib
 import importlib
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import vitalwatch
-from vitalwatch.errors import VitalWatchError
+from vitalwatch.errors import UsageError, VitalWatchError
 
 COMMANDS: Final = (
     "demo",
@@ -42,6 +48,11 @@ Data goes to standard output, messages to standard error. Exit codes: 0 done, 1 
 VitalWatch is research software, not a medical device.
 """
 
+COMPILER: Final = "llvmlite.binding.executionengine"
+"""Where LLVM calls back: what is raised there is lost, and numba fails over what it missed."""
+
+AGAIN_SECONDS: Final = 0.05
+
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -52,18 +63,22 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"vitalwatch {vitalwatch.__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
     for name in COMMANDS:
         importlib.import_module(f"vitalwatch.commands.{name}").add_parser(commands)
+        commands.choices[name].set_defaults(usage=commands.choices[name].format_usage)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
-        parsed = parser().parse_args(arguments)
-        code: int = parsed.run(parsed)
-        sys.stdout.flush()
+        with _interrupts():
+            parsed = _parse(arguments)
+            code: int = parsed.run(parsed)
+            sys.stdout.flush()
     except VitalWatchError as error:
         print(f"vitalwatch: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -74,6 +89,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments as declared. Raises UsageError for one that the command does not take."""
+    parsed, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        flags = re.findall(r"--[a-z-]+", parsed.usage())
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], flags, n=1)
+        see = f"did you mean {near[0]}? See" if near else "see"
+        command = f"vitalwatch {parsed.command}"
+        raise UsageError(f"`{command}` takes no {unknown[0]}: {see} `{command} --help`.")
+    return parsed
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ctrl+C raises KeyboardInterrupt as usual, but where that would be lost a little later."""
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_globals.get("__name__") == COMPILER:
+                again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+                again.daemon = True
+                again.start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    # Who started us may want Ctrl+C ignored.
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual:
+        signal.signal(signal.SIGINT, asked)
+    try:
+        yield
+    finally:
+        if usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":

@@ -139,11 +139,14 @@ def _identity(settings: config.Settings) -> str:
 
 @contextmanager
 def _leaving_at_once() -> Iterator[None]:
-    """While nothing is held yet a signal ends the process, which need not wait for a compiler."""
+    """While nothing is held yet a signal ends the process, which need not wait for a compiler.
+
+    It ends without an exception, which would be lost where the compiler has called back.
+    """
 
     def asked(*_: object) -> None:
         log.info("stopped before joining the group")
-        raise SystemExit(0)
+        os._exit(0)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, asked) for number in numbers}
