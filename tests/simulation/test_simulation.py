@@ -29,3 +29,23 @@ def test_a_seed_is_one_course_of_events() -> None:
     play(3, second.append)
     assert first == second
     assert len(first) > 50
+
+
+def test_the_courses_have_everything_in_them() -> None:
+    told: list[str] = []
+    for seed in range(60):
+        play(seed, told.append)
+    for event in (
+        "crashes",
+        "is put out of the group",
+        "has to wait",
+        "is asked to stop",
+        "starts as a static member",
+        "the helper does an errand",
+        "is installed",
+        "are deleted up to",
+        "is damaged at byte",
+        "is lost",
+        "is compacted",
+    ):
+        assert sum(event in line for line in told) >= 3, event

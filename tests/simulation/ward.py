@@ -22,6 +22,7 @@ from vitalwatch.stream.score_blocks import blocks
 PREFIX: Final = "vitals"
 GROUP: Final = "ward"
 PARTITIONS: Final = 3
+DETERIORATION: Final = "deterioration"
 SETTINGS: Final = msgspec.convert(
     {
         "topics": {"prefix": PREFIX, "partitions": PARTITIONS},
@@ -36,11 +37,14 @@ Record = tuple[str | None, bytes | None, int]  # key, value, timestamp
 
 
 @functools.cache
-def model() -> checkpoint.Model:
-    """A small network that nobody trained, with the calibration that ships: quick, and as exact."""
-    torch.manual_seed(7)
-    network = Network(8)
-    return checkpoint.Model(network.weights(), checkpoint.load().calibration, {}, "simulated")
+def model(number: int = 0) -> checkpoint.Model:
+    """One of two small networks that nobody trained, with the calibration that ships.
+
+    They are quick, and as exact as any.
+    """
+    torch.manual_seed(7 + number)
+    weights = Network(8).weights()
+    return checkpoint.Model(weights, checkpoint.load().calibration, {}, f"simulated-{number}")
 
 
 def records(rng: random.Random) -> list[Record]:
@@ -71,23 +75,24 @@ def _value(patient: str, time: int, vitals: dict[str, int]) -> bytes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was said of an input, by partition and offset of the readings."""
+    """All that was said of an input: by partition and offset of the reading the model and score."""
 
-    scores: dict[tuple[int, int], Any]
+    scores: dict[tuple[int, int], tuple[str, Any]]
     alerts: list[Any]
     dead_letters: list[tuple[int, int, str]]
 
 
-def expected(broker: Broker) -> Outcome:
+def expected(broker: Broker, number: int = 0) -> Outcome:
     """What one worker that nothing happens to says of the input, in one batch a partition."""
-    detector, decoder = Detector(model(), SETTINGS.alarms), Decoder()
-    scores: dict[tuple[int, int], Any] = {}
+    scorer = model(number)
+    detector, decoder = Detector(scorer, SETTINGS.alarms), Decoder()
+    scores: dict[tuple[int, int], tuple[str, Any]] = {}
     alerts, dead = [], []
     for number in range(PARTITIONS):
         for batch in broker.read(TopicPartition(SETTINGS.topics.readings, number), 0):
             decoded = decoder.decode(batch)
             (detection,) = detector.process([decoded.readings])
-            for _, value, _ in blocks(decoded.readings, detection, model().fingerprint, "block"):
+            for _, value, _ in blocks(decoded.readings, detection, scorer.fingerprint, "block"):
                 _note(scores, value)
             alerts += [msgspec.to_builtins(alert) for alert in detection.alerts]
             late = decoded.readings.offsets[detection.late].tolist()
@@ -100,7 +105,7 @@ def expected(broker: Broker) -> Outcome:
 def committed(broker: Broker) -> Outcome:
     """What is visible on the topics; fails for a reading that was scored twice."""
     topics = SETTINGS.topics
-    scores: dict[tuple[int, int], Any] = {}
+    scores: dict[tuple[int, int], tuple[str, Any]] = {}
     alerts, dead = [], []
     for number in range(PARTITIONS):
         for batch in broker.read(TopicPartition(topics.scores, number), 0):
@@ -118,7 +123,47 @@ def committed(broker: Broker) -> Outcome:
     return Outcome(scores, sorted(alerts, key=_place), sorted(dead))
 
 
-def _note(scores: dict[tuple[int, int], Any], value: bytes) -> None:
+def compare(found: Outcome, log: Broker, *, warmed_up: bool) -> None:
+    """Equal to what undisturbed workers say of the ``log``, none missing, none twice.
+
+    Each score and alert is compared with what its own model says in a run from the beginning. Who
+    takes over from another model goes on with its alarms; so what becomes of those that the
+    network itself raises neither run knows where both models were at work. Nor what the network
+    says, unless it was ``warmed_up`` with all the readings there ever were.
+    """
+    models = {name for name, _ in found.scores.values()} | {a["model"] for a in found.alerts}
+    numbers = [number for number in (0, 1) if model(number).fingerprint in models] or [0]
+    wanted = {model(number).fingerprint: expected(log, number) for number in numbers}
+    if len(wanted) > 1 and not warmed_up:
+        found = _without_network(found)
+        wanted = {name: _without_network(outcome) for name, outcome in wanted.items()}
+    for place in sorted(set(found.scores).union(*(each.scores for each in wanted.values()))):
+        have = found.scores.get(place)
+        assert have is not None, f"partition {place[0]}, offset {place[1]} is not scored"
+        want = wanted[have[0]].scores.get(place)
+        assert have == want, f"score of partition {place[0]}, offset {place[1]}: {have} != {want}"
+    assert len({_place(alert) for alert in found.alerts}) == len(found.alerts), "an alert is twice"
+    aside = DETERIORATION if len(wanted) > 1 else None
+    told = [alert for alert in found.alerts if alert["condition"] != aside]
+    sides = {
+        name: [alert for alert in outcome.alerts if alert["condition"] != aside]
+        for name, outcome in wanted.items()
+    }
+    for number, have in enumerate(told):
+        (want,) = sides[have["model"]][number : number + 1] or [None]
+        assert have == want, f"alert {have} != {want}"
+    assert all(len(side) == len(told) for side in sides.values()), "alerts are missing"
+    assert all(found.dead_letters == outcome.dead_letters for outcome in wanted.values())
+
+
+def _without_network(outcome: Outcome) -> Outcome:
+    """What was said of whom and when."""
+    scores = {place: (name, score[:2]) for place, (name, score) in outcome.scores.items()}
+    blank: dict[str, Any] = {"rarity": None, "drivers": [], "sentence": ""}
+    return Outcome(scores, [alert | blank for alert in outcome.alerts], outcome.dead_letters)
+
+
+def _note(scores: dict[tuple[int, int], tuple[str, Any]], value: bytes) -> None:
     block = msgspec.json.decode(value, type=ScoreBlock)
     tables = (block.surprise, block.expected, block.low, block.high)
     for place, offset in enumerate(block.offsets):
@@ -129,7 +174,8 @@ def _note(scores: dict[tuple[int, int], Any], value: bytes) -> None:
             {name: column[place] for name, column in table.items() if column[place] is not None}
             for table in tables
         ]
-        scores[where] = (block.patients[place], block.times[place], block.rarity[place], *cells)
+        score = (block.patients[place], block.times[place], block.rarity[place], *cells)
+        scores[where] = block.model, score
 
 
 def _place(alert: dict[str, Any]) -> tuple[Any, ...]:
