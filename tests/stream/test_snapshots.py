@@ -1,5 +1,8 @@
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -209,6 +212,42 @@ def test_no_more_is_read_than_must_be() -> None:
 CHANGES = st.lists(
     st.tuples(st.integers(0, 10**9), st.integers(1, 255)), min_size=1, max_size=3, unique=True
 )
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"patients": -1},
+        {"patients": 4},
+        {"patients": 10**12},
+        {"part": -1},
+        {"part": 1},
+        {"reach": [0, 10**9]},
+        {"reach": [0, -1]},
+        {"whole": {"generation": 2**63 - 1}},
+        {"whole": {"parts": 0}},
+        {"whole": {"parts": -1}},
+        {"whole": {"offset": -1}},
+        {"whole": {"row_bytes": 0}},
+        {"whole": {"row_bytes": 2**40}},
+        {"whole": {"model": b"\xff"}},
+    ],
+)
+def test_a_part_that_is_not_what_its_header_says_is_passed_over(lie: dict[str, Any]) -> None:
+    state = on_memory()
+    taken = snapshot(3)
+    state.write(taken, 5)
+    ((key, value),) = Writing(PREFIX, snapshot(3, 1), 6, state.turn)
+    assert value is not None
+    begin = 4 + int.from_bytes(value[:4], "little")
+    header = msgspec.json.decode(value[4:begin])
+    header = {**header, **lie, "whole": {**header["whole"], **lie.get("whole", {})}}
+    text = msgspec.json.encode(header).replace(b'"/w=="', b'"\xff"')
+    content = len(text).to_bytes(4, "little") + text + value[begin:-16]
+    state.append([(key, content + hashlib.blake2b(key + content, digest_size=16).digest())])
+    search = find(state.broker, state.source, PREFIX, ALL)
+    assert equal(search.found, taken, 5)
+    assert len(search.passed) == 1
 
 
 @given(CHANGES, st.integers(0, 2))

@@ -13,7 +13,7 @@ numbers are in order of significance, the lowest first.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,30 +32,35 @@ STRIDE: Final = 16
 
 _LENGTH_BYTES: Final = 4
 _DIGEST_BYTES: Final = 16
+_NAME_BYTES: Final = 2
 
 Record = tuple[bytes, bytes | None]
+
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
+_Parts = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 
 
 class _Whole(msgspec.Struct, frozen=True):
     """What all parts of a snapshot have in common; ``parts`` is their number."""
 
     format: int
-    generation: int
-    parts: int
-    offset: int
+    generation: _Number
+    parts: _Parts
+    offset: _Number
     clock: Clock
     model: str
     layout: str
-    row_bytes: int
+    row_bytes: _Number
 
 
 class _Header(msgspec.Struct, frozen=True):
     """Of one part: its place among the ``parts``, its ``patients``, and reach as in `Turn`."""
 
     whole: _Whole
-    part: int
-    patients: int
-    reach: tuple[int, int]
+    part: _Parts
+    patients: _Number
+    reach: tuple[_Parts, _Parts]
 
 
 class Turn(NamedTuple):
@@ -274,9 +279,17 @@ def _header(key: bytes, value: bytes) -> _Header | str:
     if _digest(key, content) != value[-_DIGEST_BYTES:]:
         return "damaged"
     try:
-        return msgspec.json.decode(content[_LENGTH_BYTES : _payload(value)], type=_Header)
-    except msgspec.DecodeError:
+        header = msgspec.json.decode(content[_LENGTH_BYTES : _payload(value)], type=_Header)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return "written by another version"
+    whole, begin = header.whole, _payload(value)
+    rows = begin + header.patients * (_NAME_BYTES + whole.row_bytes)
+    if header.part >= whole.parts or rows > len(content):
+        return "not what its header says"
+    sizes = np.frombuffer(value, "<u2", header.patients, begin)
+    if rows + int(sizes.sum(dtype=np.int64)) != len(content):
+        return "not what its header says"
+    return header
 
 
 def _payload(value: bytes) -> int:
