@@ -1,5 +1,6 @@
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -161,6 +162,30 @@ def test_a_closed_pipe_is_no_error() -> None:
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+PROGRAM = "import sys; from vitalwatch.commands.main import main; sys.exit(main())"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("command", ["schema", "version", "config show"])
+def test_a_full_disk_is_one_sentence(command: str) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("vitalwatch: No more can be written")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_an_output_nothing_fails() -> None:
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(PROGRAM)} schema >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", script], check=False).returncode == 0
 
 
 def test_version_names_what_results_depend_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
 import re
@@ -51,6 +52,9 @@ VitalWatch is research software, not a medical device.
 COMPILER: Final = "llvmlite.binding.executionengine"
 """Where LLVM calls back: what is raised there is lost, and numba fails over what it missed."""
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk, a quota, a limit on files or a dead terminal says to whoever writes to it."""
+
 AGAIN_SECONDS: Final = 0.05
 
 
@@ -74,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: nobody wants to know
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     try:
         with _interrupts():
             parsed = _parse(arguments)
@@ -85,10 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough; a second failure at exit would be noise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever read our output has seen enough
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _write_no_more()
+        sentence = f"No more can be written ({error.strerror}): make room, or write elsewhere."
+        print(f"vitalwatch: {sentence}", file=sys.stderr)  # noqa: T201
+        return 1
     return code
+
+
+def _write_no_more() -> None:
+    """Have what is still in a buffer go nowhere: a second failure at exit would be noise."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
