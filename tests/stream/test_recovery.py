@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.stream.test_daemon import unplaced, ward
-from tests.stream.worker import HEALTHY, Until, Worker, reading
+from tests.stream.worker import HEALTHY, START, Until, Worker, reading
 from vitalwatch.detector import Detector
 from vitalwatch.snapshot import Snapshot
 from vitalwatch.stream.broker import Broker, TopicPartition
@@ -249,6 +250,34 @@ def test_snapshots_of_another_topic_of_this_name_are_never_used_later_either(
     assert origin(told) == ["snapshot"]
     again = [vars(r)["readings_again"] for r in told.records if hasattr(r, "readings_again")]
     assert again == [len(others)]
+
+
+def test_with_the_first_commit_no_snapshot_of_another_topic_of_this_name_is_used_any_more(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryBroker()
+    worker = Worker(log, "vitals", 4, daemon=SNAPSHOTS)
+    run(worker, ward(30, patients=20))
+    for number in range(4):
+        readings = TopicPartition(worker.settings.topics.readings, number)
+        log.trim(readings, log.bounds(readings)[1])
+        made = log._log(readings)
+        made.start = made.end = 0
+        log._groups["vitals"].committed[readings] = 0  # as after a reset to the earliest
+    seldom = msgspec.structs.replace(worker.settings.daemon, snapshot_seconds=3600.0)
+    worker.settings = msgspec.structs.replace(worker.settings, daemon=seldom)
+    publisher, before = log.publisher(), worker.seen()
+    for number in range(200):
+        other = f"other-{number}"
+        publisher.send(readings.topic, other.encode(), reading(other, number), timestamp=START)
+    steps = worker.daemon().steps(threading.Event())
+    while worker.seen() == before:
+        next(steps)
+    del steps  # it dies after its first commit of readings
+    told.clear()
+    worker.daemon("heir").run(Until(lambda: len(origin(told)) == 4))
+    held = [vars(r) for r in told.records if r.message == "partition taken over"]
+    assert all(each["readings_again"] == each["committed"] > 20 for each in held)
 
 
 def test_after_another_topic_of_the_same_name_all_of_it_is_read() -> None:

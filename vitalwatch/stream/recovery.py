@@ -7,7 +7,6 @@ is a pure function of the log, so this is exactly the state that the last owner 
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -66,6 +65,7 @@ class Recovery:
         self._clock = clock
         self._decoder = Decoder()
         self._kept: dict[TopicPartition, _Kept] = {}
+        self._blank: dict[TopicPartition, list[snapshots.Record]] = {}
         # Whose snapshot is under way, its next record, and those after it.
         self._partition: TopicPartition | None = None
         self._upcoming: snapshots.Record | None = None
@@ -78,7 +78,7 @@ class Recovery:
 
     def waiting(self, positions: Mapping[TopicPartition, int]) -> bool:
         """Whether there is a part of a snapshot to write now, with readings or without."""
-        return self.writing or self._due(positions) is not None
+        return self.writing or bool(self._blank) or self._due(positions) is not None
 
     def start(self, partition: TopicPartition, committed: int | None) -> int:
         """The offset from which a partition that was just taken over is read."""
@@ -100,8 +100,9 @@ class Recovery:
 
         ``going_on`` is called now and then; what it raises ends this.
         """
+        first, end = self._broker.bounds(partition)
         kept = self._kept[partition] = _Kept(self._clock(), committed or 0)
-        if committed is not None and committed > self._broker.bounds(partition)[1]:
+        if committed is not None and committed > end:
             log.warning(
                 "the committed offset lies behind the end of the readings: another topic of this "
                 "name is there now, and what is known of its patients is not used",
@@ -113,11 +114,15 @@ class Recovery:
         layout = self._detector.layout
         search = snapshots.find(self._broker, state, prefix, committed or 0, layout, going_on)
         kept.turn, found = search.turn, search.found
-        if committed is None:
+        if committed is None or (found is None and committed == first):
             if kept.turn != snapshots.FIRST:
-                # They may be of another topic of this name. The next one comes at once, to be
-                # the newest, or a successor would take one of them as soon as its offset fits.
-                kept.begun, kept.offset = -math.inf, -1
+                # They may be of another topic of this name. A blank one goes with the very next
+                # transaction, to be the newest, or a successor would take one of them as soon as
+                # its offset fits.
+                blank = self._detector.snapshot(*partition)
+                writing = snapshots.Writing(prefix, blank, first, kept.turn)
+                self._blank[partition] = list(writing)
+                kept.offset, kept.turn = first, writing.next_turn
             return Restored("nothing before", 0)
         for reason in search.passed:
             log.warning("a snapshot cannot be used: %s", reason)
@@ -140,31 +145,36 @@ class Recovery:
         """Add a part of a snapshot to a transaction, if one is due; the partitions that it is of.
 
         ``positions`` are the offsets up to which the detector has gone; ``urgent`` transactions
-        are not held up.
+        are not held up. All blank snapshots go at once.
         """
+        for blank, records in self._blank.items():
+            for record in records:
+                self._write(sink, blank, record)
+        written = list(self._blank)
         partition = self._partition or self._due(positions)
         if partition is None or (urgent and not self._overdue(partition)):
-            return []
+            return written
         if self._partition is None:
             self._cut(partition, positions[partition])
         if self._upcoming is None:
-            return []
-        key, value = self._upcoming
+            return written
+        self._write(sink, partition, self._upcoming)
         self._upcoming = next(self._records, None)
-        sink.append(self._settings.topics.state, key, value, partition=partition.partition)
-        return [partition]
+        return [*written, partition]
 
     def committed(self) -> list[TopicPartition]:
         """The transaction is committed; the partitions whose snapshot is complete with it."""
-        if self._partition is None or self._upcoming is not None:
-            return []
-        complete = self._partition
-        self._let_go()
-        return [complete]
+        complete = list(self._blank)
+        self._blank.clear()
+        if self._partition is not None and self._upcoming is None:
+            complete.append(self._partition)
+            self._let_go()
+        return complete
 
     def forget(self, partition: TopicPartition) -> None:
         """A partition is another worker's now."""
         self._kept.pop(partition, None)
+        self._blank.pop(partition, None)
         if partition == self._partition:
             self._let_go()
 
@@ -190,6 +200,10 @@ class Recovery:
         self._partition, self._records = partition, writing
         self._upcoming = next(writing, None)
         kept.begun, kept.offset, kept.turn = self._clock(), offset, writing.next_turn
+
+    def _write(self, sink: Sink, partition: TopicPartition, record: snapshots.Record) -> None:
+        key, value = record
+        sink.append(self._settings.topics.state, key, value, partition=partition.partition)
 
     def _let_go(self) -> None:
         """Free the memory of the snapshot too: it may be as large as the partition's state."""
