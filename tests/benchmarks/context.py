@@ -1,6 +1,7 @@
 """What every benchmark is given, and how much it measures."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -48,6 +49,9 @@ class Context:
     folder: Path
     cores: list[int]
     stack: ExitStack
+    spare: list[int] = field(default_factory=list)
+    """Cores that nothing measured runs on: for those who stand for devices and readers."""
+
     maximum: float | None = None
     """The daemon's throughput, once it is known."""
 
@@ -88,15 +92,27 @@ class Context:
         """Run one of :mod:`~tests.benchmarks.subjects`; its figures."""
         return self.program("subjects", name, self.cluster.address, *arguments)
 
-    def program(self, module: str, *arguments: object) -> dict[str, Any]:
-        """Run a module of this folder that prints its figures as JSON in its last line."""
+    def program(self, module: str, *arguments: object, elsewhere: bool = False) -> dict[str, Any]:
+        """Run a module of this folder that prints its figures as JSON in its last line.
+
+        ``elsewhere``: not on the cores of what is measured, if there are others.
+        """
         done = subprocess.run(
-            command(module, *arguments), capture_output=True, text=True, timeout=SUBJECT_SECONDS
+            command(module, *arguments),
+            capture_output=True,
+            text=True,
+            timeout=SUBJECT_SECONDS,
+            preexec_fn=self.elsewhere if elsewhere else None,
         )
         if done.returncode:
             raise RuntimeError(f"{module} failed: {done.stderr[-2000:]}")
         figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return figures
+
+    def elsewhere(self) -> None:
+        """Take this process off the cores of what is measured, if there are others."""
+        if self.spare:
+            os.sched_setaffinity(0, self.spare)
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:

@@ -1,4 +1,8 @@
-"""From a reading's publication to those who read only what is committed."""
+"""From a reading's publication to those who read only what is committed.
+
+The daemon and the broker have the cores that everything is measured on; who publishes and who
+reads along stand for devices and consumers elsewhere, and run on other cores if there are any.
+"""
 
 import subprocess
 from collections.abc import Sequence
@@ -60,6 +64,7 @@ def _at(context: Context, title: str, rate: float, patients: int, target: Target
             size.latency_seconds,
             "--crossing",
             min(patients, 1000),
+            elsewhere=True,
         )
         share = (worker.cpu_seconds() - used) / size.latency_seconds
         left = sum(cluster.ends(topics.readings).values()) - sum(
@@ -95,7 +100,9 @@ class _Watcher:
         where = (context.cluster.address, topic, self._file)
         seconds = context.size.latency_seconds
         asked = command("watcher", kind, *where, seconds + 8, "--partitions", partitions)
-        self._process = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            asked, stdout=subprocess.PIPE, text=True, preexec_fn=context.elsewhere
+        )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
             raise RuntimeError(f"the watcher of {kind} does not start")

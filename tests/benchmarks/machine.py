@@ -16,6 +16,11 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _IDLE = (3, 4)  # the columns idle and iowait of /proc/stat
 
 
+def allowed() -> set[int]:
+    """The cores that this process may run on; none where a system cannot tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
 def pin(cores: Sequence[int], count: int = 2) -> list[int]:
     """Keep this process, and all that it starts from now on, to ``cores``; which these are.
 
