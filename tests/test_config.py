@@ -138,6 +138,7 @@ def test_a_faulty_file_is_refused_with_a_suggestion(
     message = refused("--config", str(path))
     assert expected in message
     assert str(path) in message
+    assert not message.endswith("?.")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -381,7 +381,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     for section, table in tables.items():
         if section not in SECTIONS:
             raise ConfigurationError(
-                f"{path}: [{section}] is no section of the settings{_near(section, SECTIONS)}."
+                f"{path}: [{section}] is no section of the settings; {_near(section, SECTIONS)}"
             )
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: {section} is a section; write [{section}].")
@@ -389,14 +389,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         for key in table:
             if key not in names:
                 raise ConfigurationError(
-                    f"{path}: [{section}] {key} is no setting{_near(key, names)}."
+                    f"{path}: [{section}] {key} is no setting; {_near(key, names)}"
                 )
     return tables
 
 
 def _near(word: str, known: Mapping[str, Any] | list[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}."
 
 
 def _refuse_misspelt(environ: Mapping[str, str]) -> None:

@@ -124,6 +124,8 @@ def test_what_is_not_finished_leaves_no_results(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     recording = ward(tmp_path / "a.csv", "time,hr\n0,80\n")
     with pytest.raises(ConfigurationError, match="Cannot write to"):
+        command.score([recording], tmp_path / "a.csv" / "out", "csv", Fake)
+    with pytest.raises(ConfigurationError, match="is a file: -o names a folder"):
         command.score([recording], tmp_path / "a.csv", "csv", Fake)
 
 

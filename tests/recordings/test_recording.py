@@ -301,7 +301,7 @@ def test_a_gzip_that_is_cut_short_is_said(write: Write) -> None:
 def test_a_file_that_is_not_there_and_a_folder_are_said(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         Recording(tmp_path / "none.csv")
-    with pytest.raises(RecordingError, match="directory"):
+    with pytest.raises(RecordingError, match="is a folder: name the files in it"):
         Recording(tmp_path)
 
 

@@ -141,6 +141,8 @@ def score(
             _written(output / "alerts.jsonl", lambda path: path.open("wb")) as alerts,
         ):
             return [_score(each, detector(), scores, alerts, work) for each in recordings]
+    except FileExistsError:
+        raise ConfigurationError(f"{output} is a file: -o names a folder.") from None
     except OSError as error:
         raise ConfigurationError(f"Cannot write to {output}: {error.strerror}.") from None
 

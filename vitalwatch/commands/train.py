@@ -33,7 +33,7 @@ MOST_ROUNDS = 1000
 
 EXAMPLES = """\
 examples:
-  vitalwatch train -o model.safetensors            the model that ships, in about 10 minutes
+  vitalwatch train -o model.safetensors            the model that ships, in six minutes
   vitalwatch train -o small.safetensors --hidden 16 --rounds 2
                                                    a quick one, to try things out
   vitalwatch run --model-path model.safetensors

@@ -23,6 +23,7 @@ from vitalwatch.model.shapes import shapes
 
 FORMAT: Final = "vitalwatch-model-1"
 SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
+ANOTHER: Final = "give another with --model-path, or make one with `vitalwatch train`"
 
 if TYPE_CHECKING:
     from vitalwatch.model.network import Network
@@ -95,27 +96,25 @@ def load(path: str | Path = "") -> Model:
             metadata = opened.metadata() or {}
         tensors = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"cannot read the model file {file}: {error}; "
-            "give another with --model-path, or make one with `vitalwatch train`"
-        ) from error
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"Cannot read the model file {file}: {cause}; {ANOTHER}.") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"{file} is a safetensors file but not a VitalWatch model of this version; "
-            "make one with `vitalwatch train`"
+            f"{file} is a safetensors file but not a VitalWatch model of this version; {ANOTHER}."
         )
     weights = _part(tensors, "network.")
     try:
         card = json.loads(metadata["card"])
         _check(weights, card["hidden"])
     except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file} does not fit this version of VitalWatch: {error}") from error
+        raise CheckpointError(
+            f"{file} does not fit this version of VitalWatch: {error}; {ANOTHER}."
+        ) from error
     broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
     if broken:
         # It would score, and alert on nothing that it learned, without a word.
         raise CheckpointError(
-            f"{file} is damaged, or its training failed: {broken[0]} is not all numbers; "
-            "give another with --model-path, or make one with `vitalwatch train`"
+            f"{file} is damaged, or its training failed: {broken[0]} is not all numbers; {ANOTHER}."
         )
     return Model(weights, _part(tensors, "calibration."), card, fingerprint(tensors))
 

@@ -145,6 +145,8 @@ class Recording:
             problem = str(error)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             problem = "the gzip file is damaged or cut short"
+        except IsADirectoryError:
+            raise RecordingError(f"{self.path} is a folder: name the files in it.") from None
         except OSError as error:
             raise RecordingError(f"Cannot read {self.path}: {error.strerror}.") from None
         else:
