@@ -1,6 +1,7 @@
 """``vitalwatch audit`` on the real broker, and on recordings of its topics."""
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -300,6 +301,14 @@ def test_what_cannot_be_audited_is_a_sentence(
     flags = ["--kafka-bootstrap", kafka_address, "--topics-prefix", prefix]
     assert main.main(["audit", *flags, *arguments]) == code
     assert told in capsys.readouterr().err
+
+
+def test_of_topics_that_are_missing_nothing_else_is_said(
+    kafka_address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--kafka-bootstrap", kafka_address, "--topics-prefix", "nowhere"]
+    assert main.main(["audit", *flags]) == 78
+    assert re.fullmatch(r"vitalwatch: There is no topic nowhere.*\n", capsys.readouterr().err)
 
 
 def test_the_report_for_a_person_says_partition_offset_and_both_values(

@@ -133,8 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
         if files and recorded:
             return _audit(arguments, settings, topic, files, _in_files(arguments), {})
         broker = stack.enter_context(closing(kafka.connect(settings.kafka)))
+        _check(broker, settings, [] if files else [topic])
         reached = _reached(broker, settings.daemon.group, topic)
-        committed = _on_broker(broker, settings, [] if files else [topic])
+        committed = _on_broker(broker, settings)
         return _audit(arguments, settings, topic, files or broker, committed, reached)
 
 
@@ -189,19 +190,24 @@ def _reached(broker: "KafkaBroker", group: str, topic: str) -> "Mapping[TopicPar
     return {}
 
 
-def _on_broker(broker: "KafkaBroker", settings: config.Settings, needed: list[str]) -> "Committed":
-    from vitalwatch.audit.logs import Topic
-    from vitalwatch.audit.rerun import Committed
-
-    topics, emit = settings.topics, settings.scores.emit
+def _check(broker: "KafkaBroker", settings: config.Settings, needed: list[str]) -> None:
+    """Raise BrokerError if any of the topics ``needed``, or of the outputs, is missing."""
+    topics = settings.topics
     needed = [*needed, topics.alerts, topics.dead_letters]
-    needed += [] if emit == "none" else [topics.scores]
+    needed += [] if settings.scores.emit == "none" else [topics.scores]
     found = broker.topics(needed)
     missing = [name for name in needed if name not in found]
     if missing:
         raise BrokerError(
             f"There is no topic {', '.join(missing)}: correct --topics-prefix and --scores-emit."
         )
+
+
+def _on_broker(broker: "KafkaBroker", settings: config.Settings) -> "Committed":
+    from vitalwatch.audit.logs import Topic
+    from vitalwatch.audit.rerun import Committed
+
+    topics, emit = settings.topics, settings.scores.emit
     scores = Topic(broker, topics.scores, scattered=emit == "reading")
     alerts, letters = Topic(broker, topics.alerts), Topic(broker, topics.dead_letters)
     return Committed(None if emit == "none" else scores, alerts, letters)
