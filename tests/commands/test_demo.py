@@ -34,6 +34,7 @@ def test_the_deterioration_is_caught_before_its_critical_time_and_explained() ->
 def test_it_ends_after_the_seconds_asked_for() -> None:
     done = demo("--seconds", "3", "--patients", "3")
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Starting ... ")
     assert "Metrics: http://127.0.0.1:" in done.stdout
     assert re.search(r"^[\d:]+ 3 patients, [\d,]+ readings scored$", done.stdout, re.M)
 

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from vitalwatch import config
-from vitalwatch.commands.demo_story import Cast, cast, play, told, verdict
+from vitalwatch.commands.demo_story import NOTHING, Cast, cast, play, told, verdict
 from vitalwatch.commands.ward_view import WardView, clock
 from vitalwatch.errors import UsageError
 from vitalwatch.messages import Alert, Reading, ScoreBlock
@@ -33,7 +33,8 @@ examples:
   vitalwatch demo --kafka          the same on a real Kafka node, started for it and stopped
   vitalwatch demo | cat            plain lines instead of a live view
 
-Ends by itself when the story is over; Ctrl+C ends it before.
+Ends by itself when the story is over; Ctrl+C ends it before. Metrics are on a free port, unless
+--monitoring-port or another setting names one.
 """
 
 REFRESH_SECONDS: Final = 0.25
@@ -74,17 +75,22 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seconds is not None and not arguments.seconds > 0:
         raise UsageError("The demo needs --seconds above 0.")
     console = Console(highlight=False)
+    starting = "Starting ... (the first time takes half a minute more)"
+    if not console.is_terminal:
+        console.print(starting)
     stop = threading.Event()
     show = None
     with ExitStack() as stack:
         try:
-            with console.status("Starting ... (the first time takes half a minute more)"):
+            with console.status(starting):
                 show, over = _start(arguments, stop, stack)
             (show.live if console.is_terminal else show.plain)(console, over)
         except KeyboardInterrupt:
             pass
         stop.set()
-    if show is not None:
+    if show is None:
+        console.print(NOTHING)
+    else:
         show.farewell(console)
     return 0
 
@@ -265,7 +271,7 @@ class Show:
     def farewell(self, console: Console) -> None:
         """Say what happened, and how many alerts the others had."""
         if not self._view.beds:
-            console.print("Ended before the first reading was scored.")
+            console.print(NOTHING)
             return
         for sentence in verdict(self._story, self._alerts, self._view.now):
             console.print(sentence, soft_wrap=not console.is_terminal)

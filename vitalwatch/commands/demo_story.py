@@ -32,6 +32,8 @@ CRITICAL_MINUTES: Final = (20, 45)
 AFTER_MINUTES: Final = 5
 """The story goes on for so long after that."""
 
+NOTHING: Final = "The demo ended before anything happened."
+
 SCENARIOS: Final = ("haemorrhage", "opioid_respiratory_depression", "desaturation", "pneumothorax")
 
 
@@ -137,7 +139,7 @@ def verdict(cast: Cast, alerts: Sequence[Alert], now: int) -> list[str]:
     """What happened up to ``now`` and when VitalWatch said so, in sentences."""
     event, vital, onset, critical = _course(cast)
     if now < onset:
-        return ["The demo ended before anything happened."]
+        return [NOTHING]
     became = "became" if now >= critical else "would have become"
     said = [
         f"{event[0].upper()}{event[1:]} began at {time_of_day(onset)}; "
