@@ -92,6 +92,10 @@ def test_the_model_is_told(metrics: Metrics) -> None:
     assert info.samples[0].labels["fingerprint"] == "abc123"
 
 
+def test_the_exposition_has_nothing_that_no_dashboard_asks_for(metrics: Metrics) -> None:
+    assert b"_created" not in generate_latest(metrics.registry)
+
+
 def test_no_patient_is_in_the_exposition(metrics: Metrics) -> None:
     metrics.published([alert()])
     assert b"Jane" not in generate_latest(metrics.registry)
