@@ -10,12 +10,12 @@ Like Kafka it gives each committed transaction one more offset in every partitio
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import NamedTuple
 
-from vitalwatch.errors import BrokerError, Fenced, Replaced
+from vitalwatch.errors import BrokerError, Replaced
 from vitalwatch.stream.broker import (
     Headers,
     Membership,
@@ -25,12 +25,15 @@ from vitalwatch.stream.broker import (
     TopicSpec,
 )
 from vitalwatch.stream.memory_group import Group, Member
+from vitalwatch.stream.memory_writers import MemoryPublisher, MemorySink
 from vitalwatch.stream.partitioner import partition_of
 
 _READ_AT_ONCE = 10_000
 
 
-class _Record(NamedTuple):
+class Record(NamedTuple):
+    """What is in a log; the timestamp in ms."""
+
     timestamp: int
     key: bytes | None
     value: bytes | None
@@ -42,11 +45,11 @@ class _Log:
     """One partition; ``offsets`` ascend, ``start`` is the first retained, ``end`` the next."""
 
     offsets: list[int] = field(default_factory=list)
-    records: list[_Record] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     start: int = 0
     end: int = 0
 
-    def append(self, record: _Record) -> None:
+    def append(self, record: Record) -> None:
         self.offsets.append(self.end)
         self.records.append(record)
         self.end += 1
@@ -143,14 +146,14 @@ class MemoryBroker:
                 self._topic(topic)
             return MemorySource(self, group, frozenset(topics), instance)
 
-    def sink(self, identity: str) -> "MemorySink":
+    def sink(self, identity: str) -> MemorySink:
         """Open the writer with this transactional identity; fences an older one."""
         with self._changed:
             epoch = self._epochs.get(identity, 0) + 1
             self._epochs[identity] = epoch
             return MemorySink(self, identity, epoch)
 
-    def publisher(self) -> "MemoryPublisher":
+    def publisher(self) -> MemoryPublisher:
         """Open a plain writer."""
         return MemoryPublisher(self)
 
@@ -195,11 +198,11 @@ class MemoryBroker:
 
     def _record(
         self, key: bytes | None, value: bytes | None, timestamp: int | None, headers: Headers
-    ) -> _Record:
+    ) -> Record:
         if key is None and value is None:
             raise ValueError("a record needs a key or a value")
         now = round(self._clock() * 1000) if timestamp is None else timestamp
-        return _Record(now, key, value, tuple(headers))
+        return Record(now, key, value, tuple(headers))
 
     def _join(self, name: str, topics: frozenset[str], instance: str | None) -> int:
         group = self._groups.setdefault(name, Group())
@@ -348,105 +351,3 @@ class MemorySource:
             if len(batch):
                 batches.append(batch)
         return batches
-
-
-class MemorySink:
-    """The :class:`~vitalwatch.stream.broker.Sink` of the in-process log."""
-
-    def __init__(self, broker: MemoryBroker, identity: str, epoch: int) -> None:
-        self._broker = broker
-        self._identity = identity
-        self._epoch = epoch
-        self._pending: list[tuple[TopicPartition, _Record]] | None = None
-        self._finished = False
-
-    def begin(self) -> None:
-        """Start a transaction."""
-        if self._finished or self._pending is not None:
-            raise RuntimeError("this sink is finished, or in a transaction")
-        self._pending = []
-
-    def append(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        *,
-        partition: int | None = None,
-        timestamp: int | None = None,
-        headers: Headers = (),
-    ) -> None:
-        """Add a record to the transaction; without ``partition`` the key decides."""
-        pending = self._open()
-        record = self._broker._record(key, value, timestamp, headers)
-        with self._broker._changed:
-            pending.append((self._broker._route(topic, key, partition), record))
-
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: Membership | None) -> None:
-        """Make the records and the group's ``offsets`` visible together."""
-        pending = self._open()
-        if offsets and membership is None:
-            raise ValueError("offsets need the membership of the poll that they come from")
-        self.abort()  # whatever raises below, the sink is finished
-        with self._broker._changed:
-            if self._broker._epochs[self._identity] != self._epoch:
-                raise Replaced(f"Another writer named {self._identity!r} has taken over.")
-            if offsets and membership is not None:
-                self._commit_offsets(offsets, membership)
-            for source, record in pending:
-                self._broker._log(source).append(record)
-            for source in {source for source, _ in pending}:
-                self._broker._log(source).end += 1
-            self._broker._changed.notify_all()
-        self._finished = False
-
-    def abort(self) -> None:
-        """Drop the transaction; nothing of it becomes visible."""
-        self._pending = None
-        self._finished = True
-
-    def close(self) -> None:
-        """Give up the writer; an open transaction is aborted."""
-        self.abort()
-
-    def _open(self) -> list[tuple[TopicPartition, _Record]]:
-        if self._pending is None:
-            raise RuntimeError("this sink is not in a transaction")
-        return self._pending
-
-    def _commit_offsets(
-        self, offsets: Mapping[TopicPartition, int], membership: Membership
-    ) -> None:
-        group = self._broker._groups[membership.group]
-        if membership.token not in group.tokens.values():
-            raise Fenced(f"Group {membership.group!r} has moved on to a newer generation.")
-        group.committed.update(offsets)
-
-
-class MemoryPublisher:
-    """The :class:`~vitalwatch.stream.broker.Publisher` of the in-process log."""
-
-    def __init__(self, broker: MemoryBroker) -> None:
-        self._broker = broker
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        *,
-        timestamp: int | None = None,
-        headers: Headers = (),
-    ) -> None:
-        """Append a record; it is visible at once."""
-        record = self._broker._record(key, value, timestamp, headers)
-        with self._broker._changed:
-            target = self._broker._route(topic, key, None)
-            self._broker._log(target).append(record)
-            self._broker._changed.notify_all()
-
-    def flush(self) -> None:
-        """Nothing to wait for."""
-
-    def close(self) -> None:
-        """Nothing to give up."""
