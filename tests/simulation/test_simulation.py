@@ -44,7 +44,7 @@ def test_the_courses_have_everything_in_them() -> None:
         "the helper does an errand",
         "is installed",
         "are deleted up to",
-        "is damaged at byte",
+        "is damaged from byte",
         "is lost",
         "is compacted",
     ):

@@ -252,11 +252,14 @@ class World:
                 return
             value = bytearray(log.records[place].value)
             at = self.rng.randrange(len(value))
-            if self.rng.random() < 0.5:
+            kind = self.rng.choice(("bit", "stretch", "end"))
+            if kind == "bit":
                 value[at] ^= 1 << self.rng.randrange(8)
+            elif kind == "stretch":
+                value[at : at + 500] = self.rng.randbytes(len(value[at : at + 500]))
             else:
                 del value[at:]
-            self.told.append(f"state record {place} is damaged at byte {at}")
+            self.told.append(f"state record {place} is damaged from byte {at} on: {kind}")
             log.records[place] = log.records[place]._replace(value=bytes(value))
 
     def _lose(self) -> None:
