@@ -62,3 +62,30 @@ def test_readings_deleted_before_they_were_read_are_not_passed_over_in_silence(
         while time.monotonic() < end:
             assert not source.poll(0.1, 10).batches
     source.close()
+
+
+def test_a_partition_that_is_added_is_read_within_seconds(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic, group = name("topic"), name("group")
+    kafka.create([TopicSpec(topic, 1)])
+    source = kafka.source([topic], group)
+    end = time.monotonic() + SECONDS
+    while not source.assignment():
+        assert time.monotonic() < end
+        source.poll(0.1, 10)
+    kafka.ask(lambda admin: admin.create_partitions({topic: 2}))
+    end = time.monotonic() + SECONDS
+    while len(source.assignment()) < 2:
+        assert time.monotonic() < end, "nobody reads the new partition"
+        source.poll(0.1, 10)
+    source.close()
+
+
+def test_a_partition_that_is_missing_is_named_with_what_adds_it(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic = name("topic")
+    kafka.create([TopicSpec(topic, 1)])
+    with pytest.raises(BrokerError, match=f"--alter --topic {topic} --partitions 3"):
+        kafka.bounds(TopicPartition(topic, 2))

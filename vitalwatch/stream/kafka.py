@@ -143,6 +143,12 @@ class KafkaBroker:
     def bounds(self, source: TopicPartition) -> tuple[int, int]:
         """First retained offset, and the offset that the next record will get."""
         self._require([source.topic], "READ")
+        topic, number = source
+        if number >= len(self._describe([topic])[0]["partitions"]):
+            raise BrokerError(
+                f"Topic {topic} has no partition {number}: kafka-topics.sh --alter --topic {topic} "
+                f"--partitions {number + 1}, or more."
+            )
         partition = KafkaPartition(*source)
         first, end = (
             self._ask(self._admin.list_partition_offsets, {partition: spec})[partition].offset

@@ -31,6 +31,8 @@ MEMBER: Final[dict[str, Any]] = {
     # Restoring the state of many partitions may take minutes, in which nothing is polled. (Who
     # hangs is noticed by its own health check.)
     "max_poll_interval_ms": 30 * 60 * 1000,
+    # So long nobody reads a partition that is added; by default five minutes.
+    "metadata_max_age_ms": 10_000,
 }
 
 
