@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from kafka.structs import TopicPartition as KafkaPartition
 
+from tests.stream.test_daemon import ward
+from tests.stream.worker import Worker
 from vitalwatch.errors import BrokerError
 from vitalwatch.stream.broker import TopicPartition, TopicSpec
 from vitalwatch.stream.kafka import KafkaBroker
@@ -62,6 +64,21 @@ def test_readings_deleted_before_they_were_read_are_not_passed_over_in_silence(
         while time.monotonic() < end:
             assert not source.poll(0.1, 10).batches
     source.close()
+
+
+def test_who_joins_where_readings_were_deleted_goes_on_with_those_that_are_left(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    worker = Worker(kafka, name("deleted"))
+    records = ward(60)
+    worker.publish(records)
+    worker.run(len(records))
+    worker.publish(records)
+    readings = TopicPartition(worker.settings.topics.readings, 0)
+    needed = len(records) + 7
+    kafka.ask(lambda admin: admin.delete_records({KafkaPartition(*readings): needed}))
+    worker.run(len(records) - 7)
+    assert worker.figure("vitalwatch_readings_lost_total") == 7
 
 
 def test_a_partition_that_is_added_is_read_within_seconds(

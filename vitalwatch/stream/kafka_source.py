@@ -94,9 +94,12 @@ class KafkaSource:
         self._held: frozenset[TopicPartition] = frozenset()
         self._membership = Membership(group, None)
         self._away_since: float | None = None
-        # Or the library goes on with the oldest that is left when what it is to read next is
-        # gone, without a word.
-        consumer._fetcher._subscriptions.has_default_offset_reset_policy = lambda: False
+        # Where what is to be read next is gone, the library goes on with the oldest that is left,
+        # without a word.
+        self._gone: set[TopicPartition] = set()
+        subscriptions = consumer._fetcher._subscriptions
+        self._reset = subscriptions.request_offset_reset
+        subscriptions.request_offset_reset = self._jump
         consumer.subscribe(list(topics), listener=self._losses)
         for topic in topics:  # or the library joins, deals out nothing, and joins again
             consumer.partitions_for_topic(topic)
@@ -199,14 +202,20 @@ class KafkaSource:
             yield
         except errors.FencedInstanceIdError as error:
             raise Replaced("Another worker with this worker's instance name took over.") from error
-        except errors.OffsetOutOfRangeError as error:
-            raise BrokerError(
-                "The next reading of a partition is gone: deleted before it was read, or the "
-                "topic was made anew."
-            ) from error
         except errors.KafkaError as error:
             if not error.retriable:
                 raise explained(error, self._address) from error
+        if self._gone:
+            raise BrokerError(
+                "The next reading of a partition is gone: deleted before it was read, or the "
+                "topic was made anew."
+            )
+
+    def _jump(self, partition: Any, *rest: Any) -> None:
+        """The library goes elsewhere; not noted for what is sought anyway, having just come."""
+        if TopicPartition(*partition) in self._held:
+            self._gone.add(TopicPartition(*partition))
+        self._reset(partition, *rest)
 
     def _rebalanced(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]]:
         """Partitions that came and went with the last poll; takes the membership with it."""
