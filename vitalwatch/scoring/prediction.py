@@ -23,7 +23,6 @@ and scale of the prediction are made."""
 LOCATION: Final = CHANGE
 """Where :func:`predict` puts the location."""
 
-_GATES: Final = 4
 _HEADS: Final = 4  # the three, and nothing, so that a row is whole vectors
 _TOGETHER: Final = 4  # products that go into a sum each time that it is loaded and stored
 _CACHE_LINE: Final = 64
