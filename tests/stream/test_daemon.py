@@ -298,6 +298,39 @@ class TestInMemory:
         next(second)
         assert worker.health.ready()[0]
 
+    def test_it_lives_however_long_the_broker_is_away(self, broker: Broker, name: Name) -> None:
+        # Or whoever restarts what does not live would leave nobody to go on after the outage.
+        worker = Worker(broker, name("away"))
+        now = 0.0
+        worker.health = Health(CONDITIONS, lambda: now)
+        away = False
+
+        class Failing(Detector):
+            def process(self, _batch: Any) -> Any:
+                raise BrokerError("away")
+
+        class Leaving:
+            def source(self, *arguments: Any, **options: Any) -> Any:
+                if away:
+                    raise BrokerError("away")
+                return broker.source(*arguments, **options)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(broker, name)
+
+        steps = worker.daemon(
+            broker=Leaving(),
+            detector=Failing(worker.model, worker.settings.alarms),
+            wait=lambda _stop, _seconds: False,
+        ).steps(threading.Event())
+        next(steps)
+        away = True
+        worker.publish(ward(10))
+        while worker.health.ready()[0] or now < 600:
+            next(steps)
+            now += 30
+            assert worker.health.live()[0]
+
     def test_two_workers_of_one_name_do_not_take_over_from_each_other_for_ever(
         self, broker: Broker, name: Name
     ) -> None:

@@ -144,6 +144,7 @@ class Daemon:
                 # Or it would look ready as soon as it is a member again, and has nothing yet.
                 self._health.report("state", ok=False, detail="forgotten, to be restored")
                 self._wait(stop, RETRY_SECONDS)
+                self._health.beat()  # it lives, however long there is no broker
                 yield
 
     def _work(self, stop: threading.Event) -> Iterator[bool]:
