@@ -211,6 +211,7 @@ def _names(scenarios_: str | Sequence[str] | None) -> tuple[str, ...]:
     for name in names:
         if name not in SCENARIOS:
             raise UsageError(
-                f"unknown scenario {name!r}: choose of mixed, none, {', '.join(scenarios.NAMES)}"
+                f"There is no scenario {name!r}; there are: mixed, none, "
+                f"{', '.join(scenarios.NAMES)}."
             )
     return names
