@@ -2,6 +2,7 @@
 
 import functools
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -123,17 +124,16 @@ def committed(broker: Broker) -> Outcome:
     return Outcome(scores, sorted(alerts, key=_place), sorted(dead))
 
 
-def compare(found: Outcome, log: Broker, *, warmed_up: bool) -> None:
+def compare(found: Outcome, log: Broker, models: Collection[int], *, warmed_up: bool) -> None:
     """Equal to what undisturbed workers say of the ``log``, none missing, none twice.
 
-    Each score and alert is compared with what its own model says in a run from the beginning. Who
+    Each score and alert is compared with what its own model, of the ``models`` that were at work
+    (a worker that did nothing but keep state counts), says in a run from the beginning. Who
     takes over from another model goes on with its alarms; so what becomes of those that the
     network itself raises neither run knows where both models were at work. Nor what the network
     says, unless it was ``warmed_up`` with all the readings there ever were.
     """
-    models = {name for name, _ in found.scores.values()} | {a["model"] for a in found.alerts}
-    numbers = [number for number in (0, 1) if model(number).fingerprint in models] or [0]
-    wanted = {model(number).fingerprint: expected(log, number) for number in numbers}
+    wanted = {model(number).fingerprint: expected(log, number) for number in models}
     if len(wanted) > 1 and not warmed_up:
         found = _without_network(found)
         wanted = {name: _without_network(outcome) for name, outcome in wanted.items()}

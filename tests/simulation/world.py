@@ -82,6 +82,7 @@ class World:
         self._quiet = False
         self._workers = rng.randint(1, 3)
         self._made = self._model = 0
+        self._models: set[int] = set()  # that were at work
         self._living: list[Worker] = []
         self._dead: list[Worker] = []
         self._left = ward.records(rng)
@@ -135,7 +136,9 @@ class World:
                 break
         self._finish()
         assert self.lag() == 0, f"the group is {self.lag()} offsets behind, and stays there"
-        ward.compare(ward.committed(self.broker), self.archive, warmed_up=not self._thrifty)
+        ward.compare(
+            ward.committed(self.broker), self.archive, self._models, warmed_up=not self._thrifty
+        )
 
     def lag(self) -> int:
         """Offsets of the input that are not committed."""
@@ -208,6 +211,7 @@ class World:
     def _start(self, name: str) -> None:
         self.told.append(f"{name} starts{' as a static member' if self._named else ''}")
         self._made += 1
+        self._models.add(self._model)
         model = ward.model(self._model)
         self._living.append(Worker(self, name, model, named=self._named))
 
