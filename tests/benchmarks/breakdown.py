@@ -25,7 +25,7 @@ STAGES: Final = (
     (COMMIT, _WRITERS),
     ("encoding", ("stream/score_blocks.py", "stream/outputs.py", "alarms/wording.py")),
     ("snapshots", ("stream/recovery.py", "stream/snapshots.py", "/snapshot.py")),
-    ("decode", ("stream/decode.py", "stream/plain_readings.py")),
+    ("decode", ("stream/decode.py", "stream/plain_json.py", "stream/plain_readings.py")),
     ("network and evidence", ("/scoring/",)),  # one compiled loop, so one frame
     ("alarms", ("/alarms/", "/clock.py")),
     ("look-up and rounds", ("/detector.py", "/state.py", "/rounds.py", "/register.py")),

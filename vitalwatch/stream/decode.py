@@ -32,6 +32,7 @@ from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
 from vitalwatch.readings import Readings
 from vitalwatch.stream import plain_readings
 from vitalwatch.stream.broker import RecordBatch
+from vitalwatch.stream.plain_json import code
 from vitalwatch.vitals import COUNT, NAMES
 
 MAX_BYTES: Final = 1 << 20
@@ -41,7 +42,7 @@ END_OF_TIME: Final = 253_402_300_800_000  # 10000-01-01, the first ms that RFC 3
 
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _KNOWN: Final = frozenset(NAMES)
-_CODES: Final = np.array([plain_readings.code(name) for name in NAMES], dtype=np.int64)
+_CODES: Final = np.array([code(name) for name in NAMES], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, order=True)
