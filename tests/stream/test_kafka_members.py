@@ -49,10 +49,7 @@ def test_readings_deleted_before_they_were_read_are_not_passed_over_in_silence(
 ) -> None:
     topic, group = name("topic"), name("group")
     kafka.create([TopicSpec(topic, 1)])
-    publisher = kafka.publisher()
-    for _ in range(10):
-        publisher.send(topic, b"key", b"value")
-    publisher.close()
+    publish(kafka, topic, 10)
     kafka.ask(lambda admin: admin.delete_records({KafkaPartition(topic, 0): 5}))
     source = kafka.source([topic], group)
     end = time.monotonic() + SECONDS
@@ -79,6 +76,35 @@ def test_who_joins_where_readings_were_deleted_goes_on_with_those_that_are_left(
     kafka.ask(lambda admin: admin.delete_records({KafkaPartition(*readings): needed}))
     worker.run(len(records) - 7)
     assert worker.figure("vitalwatch_readings_lost_total") == 7
+
+
+def test_a_topic_made_anew_meanwhile_is_not_read_on_from_where_the_old_one_was(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic, group = name("topic"), name("group")
+    kafka.create([TopicSpec(topic, 1)])
+    publish(kafka, topic, 10)
+    source = kafka.source([topic], group)
+    read, end = 0, time.monotonic() + SECONDS
+    while read < 5:
+        assert time.monotonic() < end
+        read += sum(map(len, source.poll(0.1, 5).batches))
+    # Nothing is polled until the new topic has more records than were read of the old one.
+    kafka.ask(lambda admin: admin.delete_topics([topic]))
+    while not kafka.create([TopicSpec(topic, 1)]):
+        assert time.monotonic() < end
+    publish(kafka, topic, 20)
+    with pytest.raises(BrokerError, match="made anew"):  # noqa: PT012 - whichever poll it is
+        while time.monotonic() < end:
+            assert not any(batch.next_offset > 10 for batch in source.poll(0.1, 5).batches)
+    source.close()
+
+
+def publish(kafka: KafkaBroker, topic: str, records: int) -> None:
+    publisher = kafka.publisher()
+    for _ in range(records):
+        publisher.send(topic, b"key", b"value")
+    publisher.close()
 
 
 def test_a_partition_that_is_added_is_read_within_seconds(

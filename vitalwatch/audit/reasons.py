@@ -70,8 +70,8 @@ def reasons(report: Report, build: str) -> Iterator[str]:
         )
     if any(counts.twice for counts in totals.values()):
         yield (
-            "The same was committed twice: the group's offsets were set back, or two groups write "
-            "to the same topics."
+            "The same was committed twice: the group's offsets were set back, the readings' topic "
+            "was made anew under the old outputs, or two groups write to the same topics."
         )
     if scores and scores.different:
         return  # other scores bring other alerts

@@ -103,6 +103,10 @@ class KafkaSource:
         consumer.subscribe(list(topics), listener=self._losses)
         for topic in topics:  # or the library joins, deals out nothing, and joins again
             consumer.partitions_for_topic(topic)
+        # A topic made anew under the old name may have as many records already: then what is to
+        # be read next is there, and is not what comes next.
+        self._cluster = consumer._fetcher._manager.cluster
+        self._numbers = {topic: self._cluster.topic_id(topic) for topic in topics}
 
     def poll(self, timeout: float, max_records: int) -> Poll:
         """Wait up to ``timeout`` seconds for records; at most ``max_records`` in all."""
@@ -205,7 +209,11 @@ class KafkaSource:
         except errors.KafkaError as error:
             if not error.retriable:
                 raise explained(error, self._address) from error
-        if self._gone:
+        made_anew = any(
+            None not in (number, now := self._cluster.topic_id(topic)) and now != number
+            for topic, number in self._numbers.items()
+        )
+        if self._gone or made_anew:
             raise BrokerError(
                 "The next reading of a partition is gone: deleted before it was read, or the "
                 "topic was made anew."
