@@ -1,6 +1,7 @@
 import argparse
 import dataclasses
 import io
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -162,6 +163,29 @@ def test_watching_joins_no_group_and_writes_nothing() -> None:
     watched(broker, start=0)
     assert [broker.bounds(source) for source in sources] == before
     assert broker._groups == {}
+
+
+def test_a_broker_that_goes_away_is_waited_for_and_nothing_is_missed_or_shown_twice() -> None:
+    class Unsteady(MemoryBroker):
+        away = False
+
+        def bounds(self, source: TopicPartition) -> tuple[int, int]:
+            if self.away and source.partition == 2:  # after others were read
+                raise BrokerError("The broker does not answer.")
+            return super().bounds(source)
+
+    broker = Unsteady()
+    broker.create([TopicSpec(TOPIC, 3)])
+
+    def go() -> None:
+        broker.away = True
+        send(broker, *(encoded(number, NOW) for number in range(6)))
+
+    def come_back() -> None:
+        broker.away = False
+
+    shown = watched(broker, go, come_back, start=0)
+    assert sorted(re.findall(r"bed-\d", shown)) == [f"bed-{number}" for number in range(6)]
 
 
 def test_a_missing_topic_is_said() -> None:

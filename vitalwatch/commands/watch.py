@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final
@@ -112,7 +112,7 @@ def watch(
         if console.is_terminal and not raw:
             live = stack.enter_context(Live(console=console, screen=True, auto_refresh=False))
         for count, events in enumerate(follow(broker, topic)):
-            for value, alert in events:
+            for value, alert in events or ():
                 past = count == 0
                 wanted = not past or (start is not None and alert.time >= start)
                 if live is not None and past:
@@ -123,32 +123,51 @@ def watch(
                     text = value.decode(errors="replace").replace("\n", " ") if raw else line(alert)
                     console.file.write(text + "\n")
             if live is not None:
-                live.update(board.render(now(), topic, console.height), refresh=True)
+                title = topic if events is not None else f"{topic}: no broker, trying again"
+                live.update(board.render(now(), title, console.height), refresh=True)
             console.file.flush()
             sleep(PAUSE_SECONDS)
 
 
-def follow(broker: Broker, topic: str) -> Iterator[list[tuple[bytes, Alert]]]:
+def follow(broker: Broker, topic: str) -> Iterator[list[tuple[bytes, Alert]] | None]:
     """All alerts of a topic so far, then again and again what has come since, by time.
 
-    What is not an alert is left out. Raises BrokerError if there is no such topic.
+    What is not an alert is left out. None stands for a broker that cannot be reached just now:
+    what came meanwhile comes when it is back. Raises BrokerError if there is no such topic, or no
+    broker at the start.
     """
     spec = broker.topics([topic]).get(topic)
     if spec is None:
         raise BrokerError(f"There is no topic {topic}: {CREATE_TOPICS}.")
-    decode = msgspec.json.Decoder(Alert).decode
     sources = [TopicPartition(topic, partition) for partition in range(spec.partitions)]
     positions = {source: broker.bounds(source)[0] for source in sources}
+    reached = False
     while True:
-        events: list[tuple[bytes, Alert]] = []
-        for source in sources:
-            start, (_, end) = positions[source], broker.bounds(source)
-            # To the end, and not to the last record: behind that stands its transaction's marker.
-            positions[source] = end
-            for batch in broker.read(source, start, end):
-                for value in batch.values:
-                    try:
-                        events.append((value or b"", decode(value or b"")))
-                    except ValueError:
-                        sys.stderr.write(f"vitalwatch: {topic} holds what is not an alert\n")
-        yield sorted(events, key=lambda event: event[1].time)
+        try:
+            events, positions = _read(broker, positions)
+        except BrokerError:
+            if not reached:
+                raise
+            yield None
+        else:
+            reached = True
+            yield events
+
+
+def _read(
+    broker: Broker, positions: Mapping[TopicPartition, int]
+) -> tuple[list[tuple[bytes, Alert]], dict[TopicPartition, int]]:
+    """The alerts from ``positions`` on, by time, and the positions after them."""
+    decode = msgspec.json.Decoder(Alert).decode
+    events: list[tuple[bytes, Alert]] = []
+    after = {}
+    for source, start in positions.items():
+        # To the end, and not to the last record: behind that stands its transaction's marker.
+        after[source] = end = broker.bounds(source)[1]
+        for batch in broker.read(source, start, end):
+            for value in batch.values:
+                try:
+                    events.append((value or b"", decode(value or b"")))
+                except ValueError:
+                    sys.stderr.write(f"vitalwatch: {source.topic} holds what is not an alert\n")
+    return sorted(events, key=lambda event: event[1].time), after
