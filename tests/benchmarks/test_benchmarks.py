@@ -193,8 +193,8 @@ def test_the_daemon_and_what_it_is_compared_with_read_a_whole_topic(context: Con
     assert 0 < counted["readings"] <= readings
     scored = context.subject("loop", topic, context.name("loop"), 100, "--alerts", "none")
     assert scored["readings"] == 100
-    # So few readings may be over before the system's clock of processor time ticks once.
-    assert throughput.daemon(context, prefix, check=True).rate > 0
+    # This raises unless each is scored once; how fast cannot be told of so few.
+    throughput.daemon(context, prefix, check=True)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")
