@@ -217,8 +217,9 @@ class TestInMemory:
         with caplog.at_level(logging.INFO):
             worker.daemon().run(Until(lambda: worker.health.ready()[0] and bool(caplog.records)))
         (taken,) = (r for r in caplog.records if r.message == "partition taken over")
-        # Records are a second apart: the last one, and those up to a minute before.
-        assert vars(taken)["readings_again"] == 61
+        # Records are a second apart, and the eighth from the end says when it is: those up to a
+        # minute before it, itself, and those after it.
+        assert vars(taken)["readings_again"] == 60 + 1 + 7
         assert len(worker.alerts()) == before
         assert worker.seen() == 200
 

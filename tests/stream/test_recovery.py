@@ -189,6 +189,26 @@ def test_readings_that_retention_deleted_before_they_were_scored_are_told_and_co
     assert worker.figure("vitalwatch_readings_lost_total") == 7
 
 
+def test_one_record_with_a_wrong_timestamp_does_not_do_away_with_the_warm_up(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    worker = Worker(MemoryBroker(), "vitals", daemon={"snapshot_seconds": 3600.0})
+    publisher = worker.broker.publisher()
+    for second in range(300):
+        ahead = 20 * 86_400_000 if second == 299 else 0
+        publisher.send(
+            worker.settings.topics.readings,
+            b"anna",
+            reading("anna", second),
+            timestamp=START + second * 1000 + ahead,
+        )
+    worker.run(300)
+    told.clear()
+    worker.daemon().run(Until(lambda: bool(origin(told))))
+    again = [vars(r)["readings_again"] for r in told.records if hasattr(r, "readings_again")]
+    assert again[0] == 300
+
+
 class Thrifty(Detector):
     """Fails when asked for a snapshot while an older one is still in memory."""
 

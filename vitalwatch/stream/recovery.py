@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from vitalwatch import config
 from vitalwatch.stream import snapshots
 from vitalwatch.stream.broker import Broker, Sink, TopicPartition
@@ -23,6 +25,9 @@ OVERDUE: Final = 3
 
 _MARKERS: Final = 1000
 """Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
+
+_LAST: Final = 15
+"""Of so many records' timestamps the middle one says when it is: one producer's clock is wrong."""
 
 log = logging.getLogger(__name__)
 
@@ -213,9 +218,12 @@ class Recovery:
         """Go through the last ``warmup_minutes`` of readings before the offset ``end``."""
         first, _ = self._broker.bounds(partition)
         start = first
-        for batch in self._broker.read(partition, max(first, end - _MARKERS), end):
-            minutes = self._settings.daemon.warmup_minutes
-            since = int(batch.timestamps[-1]) - round(minutes * 60_000)
+        before = [
+            b.timestamps for b in self._broker.read(partition, max(first, end - _MARKERS), end)
+        ]
+        if before:
+            now = int(np.median(np.concatenate(before)[-_LAST:]))
+            since = now - round(self._settings.daemon.warmup_minutes * 60_000)
             start = self._broker.offset_at(partition, since)
         return self._again(partition, start, end, going_on)
 
