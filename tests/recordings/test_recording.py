@@ -90,6 +90,25 @@ def test_a_time_that_is_none_drops_the_row(write: Write, text: str) -> None:
     assert summary(path) == "dropped 1 row: 1 bad time (first in line 2)"
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_columns_may_be_parted_otherwise(write: Write, delimiter: str) -> None:
+    text = "time,hr,temp\n0,80,36.9\n5,81,\n".replace(",", delimiter)
+    assert read(write(text)) == [("r", 0, {"hr": 80, "temp": 36.9}), ("r", 5000, {"hr": 81})]
+
+
+def test_an_hourly_record_of_the_2019_challenge_is_read(write: Write) -> None:
+    text = "HR|O2Sat|Temp|MAP|ICULOS|SepsisLabel\nNaN|NaN|NaN|NaN|1|0\n93|92.5|NaN|76|2|0\n"
+    assert read(write(text, "p100001.psv")) == [
+        ("p100001", 3_600_000, {}),
+        ("p100001", 7_200_000, {"hr": 93, "spo2": 92.5, "map": 76}),
+    ]
+
+
+def test_minutes_of_named_records_are_read(write: Write) -> None:
+    text = "record,minute,MAP\nC1_01,0,71.50\nC1_01,1,77.30\n"
+    assert read(write(text)) == [("C1_01", 0, {"map": 71.5}), ("C1_01", 60_000, {"map": 77.3})]
+
+
 def test_blank_is_not_measured_and_zero_stays_zero(write: Write) -> None:
     path = write("time,hr,spo2,rr\n0,0,,NaN\n1, ,NA,na\n")
     assert read(path) == [("r", 0, {"hr": 0}), ("r", 1000, {})]

@@ -1,8 +1,10 @@
 """Recordings as wide CSV: a row a reading, a column a vital sign.
 
-The columns are found by name, in any order and case:
+Columns may also be parted by semicolons, tabs or bars (the PhysioNet challenges' ``.psv``). They
+are found by name, in any order and case:
 
-- ``time``: seconds from any start, or ISO 8601; a time without an offset is UTC.
+- ``time``: seconds from any start, or ISO 8601; a time without an offset is UTC. ``minute`` and
+  ``ICULOS`` (hours) count as well.
 - ``patient``: may be absent, the file's name is the patient then.
 - vital signs: the names of :data:`vitalwatch.vitals.VITALS`, or those of bedside monitors'
   exports. Where a vital has several columns the one that comes first in :data:`COLUMNS` and has
@@ -17,7 +19,7 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from typing import Final, TextIO
 
 import msgspec
@@ -30,11 +32,13 @@ from vitalwatch.recordings.rows import ROW, Dropped, Patients, Rows
 from vitalwatch.stream.decode import END_OF_TIME
 from vitalwatch.vitals import INDEX, NAMES
 
-TIME: Final = ("time", "time [s]")
-PATIENT: Final = ("patient", "patient_id")
+TIME: Final = {"time": 1, "time [s]": 1, "minute": 60, "iculos": 3600}
+"""Columns that may hold the time, and the seconds of their unit."""
+
+PATIENT: Final = ("patient", "patient_id", "record")
 COLUMNS: Final = {
     "hr": ("hr", "heart_rate"),
-    "spo2": ("spo2",),
+    "spo2": ("spo2", "o2sat"),
     "rr": ("rr", "resp", "respiratory_rate"),
     "sbp": ("sbp", "abpsys", "nbpsys"),
     "dbp": ("dbp", "abpdias", "nbpdias"),
@@ -44,6 +48,7 @@ COLUMNS: Final = {
 }
 """For each vital the columns that may hold it, the preferred one first."""
 
+_DELIMITERS: Final = ",;\t|"
 _ROWS_AT_ONCE: Final = 1024  # more makes Python's garbage collector slow
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,13 +64,16 @@ class WideCsv:
 
     def __init__(self, text: TextIO, patient: str) -> None:
         self.line = 1
-        self._reader = csv.reader(text)
+        self._text = text  # whose end would close the file, if nobody held it
+        first = text.readline()
+        delimiter = max(_DELIMITERS, key=first.count)
+        self._reader = csv.reader(chain([first], text), delimiter=delimiter)
         self._header = next(self._reader, [])
         self._only_patient = patient
         places: dict[str, int] = {}
         for place, name in enumerate(self._header):
             places.setdefault(name.strip().lower(), place)
-        times = [places[name] for name in TIME if name in places]
+        times = [name for name in TIME if name in places]
         self._patient = next((places[name] for name in PATIENT if name in places), None)
         self._vitals = {
             vital: found
@@ -79,7 +87,8 @@ class WideCsv:
                 f"such as patient, time, {', '.join(NAMES)}, or JSON Lines of readings."
             )
 
-        self._time = times[0]
+        self._time = places[times[0]]
+        self._unit = TIME[times[0]]
 
     @property
     def ignored(self) -> str | None:
@@ -114,7 +123,7 @@ class WideCsv:
         dropped: Dropped,
     ) -> Rows:
         rows: Rows = np.zeros(len(lines), ROW)
-        rows["time"] = list(map(_time, columns[self._time]))
+        rows["time"] = [_time(text, self._unit) for text in columns[self._time]]
         names = [self._only_patient] * len(lines)
         if self._patient is not None:
             names = [name.strip() for name in columns[self._patient]]
@@ -155,10 +164,10 @@ class WideCsv:
 
 
 @lru_cache(maxsize=1 << 16)
-def _time(text: str) -> int:
-    """Milliseconds since 1970; -1 for what is no time in 1970 to 9999."""
+def _time(text: str, unit: float) -> int:
+    """Milliseconds since 1970; -1 for what is no time in 1970 to 9999. ``unit`` is in s."""
     try:
-        seconds = float(text)
+        seconds = float(text) * unit
     except ValueError:
         try:
             moment = datetime.fromisoformat(text.strip())
