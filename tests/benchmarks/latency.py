@@ -4,6 +4,7 @@ The daemon and the broker have the cores that everything is measured on; who pub
 reads along stand for devices and consumers elsewhere, and run on other cores if there are any.
 """
 
+import os
 import subprocess
 from collections.abc import Sequence
 from itertools import chain
@@ -41,6 +42,7 @@ def measure(context: Context) -> list[Figure]:
 
 
 def _at(context: Context, title: str, rate: float, patients: int, target: Target) -> list[Figure]:
+    os.sync()  # the disk is not to be busy with what was measured before
     context.say(f"latency at {rate:,.0f} readings/s of {patients:,} patients")
     cluster, size = context.cluster, context.size
     prefix = context.name("latency")
