@@ -49,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--seed must be 0 to 999999: beyond lie the patients of training")
     if not 1 <= arguments.interval <= arguments.hours * 3600 < math.inf:
         raise UsageError("--interval must be 1 s or more, and --hours at least as long as that")
+    from vitalwatch.evaluation import ward
     from vitalwatch.model import checkpoint
-    from vitalwatch.training import evaluation
 
     settings = config.load(arguments)
     model = checkpoint.load(settings.model.path)
     with Progress(console=Console(file=sys.stderr), transient=True) as progress:
         task = progress.add_task("evaluating", total=1.0)
-        found = evaluation.evaluate(
+        found = ward.evaluate(
             model,
             settings.alarms,
             patients=arguments.patients,

@@ -22,7 +22,7 @@ from vitalwatch import config
 from vitalwatch.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from vitalwatch.training.evaluation import Evaluation
+    from vitalwatch.evaluation.ward import Evaluation
 
 EVALUATED = 200
 """Patients that the card's figures are measured on."""
@@ -71,8 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     import vitalwatch
+    from vitalwatch.evaluation import ward
     from vitalwatch.model import checkpoint
-    from vitalwatch.training import calibration, evaluation, loop
+    from vitalwatch.training import calibration, loop
 
     torch.set_num_threads(1)  # the same sums in the same order, on any number of cores
     began = time.monotonic()
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             lambda share: progress.update(calibrating, completed=int(100 * share)),
         )
         evaluating = progress.add_task("evaluating, %", total=100)
-        found = evaluation.evaluate(
+        found = ward.evaluate(
             checkpoint.Model(network.weights(), made.tensors(), {}, ""),
             config.Alarms(),
             patients=EVALUATED,

@@ -3,9 +3,10 @@ import pytest
 
 from vitalwatch import config, vitals
 from vitalwatch.arrays import Floats
+from vitalwatch.evaluation import baselines, ward
 from vitalwatch.messages import Truth
 from vitalwatch.model import checkpoint
-from vitalwatch.training import baselines, calibration, evaluation
+from vitalwatch.training import calibration
 
 MINUTE = 60_000
 
@@ -76,7 +77,7 @@ def test_an_alarm_counts_as_early_only_between_onset_and_the_critical_time() -> 
         ("c", 70 * MINUTE),  # true
         ("d", 70 * MINUTE),  # false
     ]
-    result = evaluation._judge("x", alarms, truths, ["a", "b", "c", "d"], days=2)
+    result = ward._judge("x", alarms, truths, ["a", "b", "c", "d"], days=2)
     assert (result.caught, result.critical) == (1, 2)
     assert result.leads.tolist() == [30]
     assert result.false_per_day == 1
@@ -85,8 +86,8 @@ def test_an_alarm_counts_as_early_only_between_onset_and_the_critical_time() -> 
 
 
 def test_an_evaluation_is_the_same_every_time_and_covers_all_methods() -> None:
-    def once() -> evaluation.Evaluation:
-        return evaluation.evaluate(
+    def once() -> ward.Evaluation:
+        return ward.evaluate(
             checkpoint.load(),
             config.Alarms(),
             patients=20,
@@ -97,7 +98,7 @@ def test_an_evaluation_is_the_same_every_time_and_covers_all_methods() -> None:
         )
 
     first, second = once(), once()
-    assert [result.method for result in first.results] == list(evaluation.METHODS)
+    assert [result.method for result in first.results] == list(ward.METHODS)
     for one, other in zip(first.results, second.results, strict=True):
         assert (one.caught, one.critical) == (other.caught, other.critical)
         assert one.alarms_per_day == other.alarms_per_day

@@ -1,4 +1,4 @@
-"""How good the alarms are: simulated patients never trained on, beside what wards have today.
+"""The whole detector on a simulated ward, never trained on, beside what wards have today.
 
 An event counts as caught if an alarm is raised between its onset and the time at which a vital
 sign truly becomes critical; the lead is the time between the first such alarm and that moment.
@@ -16,11 +16,11 @@ from vitalwatch import config
 from vitalwatch.alarms.technical import Watch
 from vitalwatch.arrays import Doubles, Floats, Ints, Spans
 from vitalwatch.detector import Detector
+from vitalwatch.evaluation import baselines
 from vitalwatch.messages import Alert, Truth
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Readings
 from vitalwatch.state import Table
-from vitalwatch.training import baselines
 from vitalwatch.training.data import ward
 
 OURS: Final = "VitalWatch"
