@@ -164,7 +164,7 @@ class WideCsv:
 
 
 @lru_cache(maxsize=1 << 16)
-def _time(text: str, unit: float) -> int:
+def _time(text: str, unit: float = 1) -> int:
     """Milliseconds since 1970; -1 for what is no time in 1970 to 9999. ``unit`` is in s."""
     try:
         seconds = float(text) * unit
