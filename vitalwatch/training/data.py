@@ -6,7 +6,7 @@ another.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -30,13 +30,22 @@ _LOWEST, _HIGHEST = vitals.bounds("plausible")
 
 
 def ward(
-    purpose: Purpose, seed: int, patients: int, interval: float, scenarios: str | None
+    purpose: Purpose,
+    seed: int,
+    patients: int,
+    interval: float,
+    scenarios: str | None,
+    **options: Any,
 ) -> Ward:
-    """A simulated ward of ``patients`` read every ``interval`` seconds."""
+    """A simulated ward of ``patients`` read every ``interval`` seconds; ``options`` are Ward's."""
     if not 0 <= seed < 1_000_000:
         raise ValueError("a seed is 0 to 999,999: beyond lie other purposes' patients")
     return Ward(
-        patients=patients, seed=_SEEDS[purpose] + seed, interval=interval, scenarios=scenarios
+        patients=patients,
+        seed=_SEEDS[purpose] + seed,
+        interval=interval,
+        scenarios=scenarios,
+        **options,
     )
 
 

@@ -1,0 +1,300 @@
+"""Simulated streams for training a forecaster: what it is told, what comes, and what is true.
+
+A round is fresh wards, one for each rate, so fresh patients. Half of them deteriorate. What is
+shown to the network is corrupted further (spikes, vitals that are never measured); what it is asked
+for is clean: a reading counts as a target only if it is near the patient's true level, and while
+nobody deteriorates, or the deterioration would be learnt as what is to be expected. The risk is
+asked of true levels throughout.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from simulator import Ward
+from simulator.ward import DEFAULT_START
+from vitalwatch import vitals
+from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.model import layout
+from vitalwatch.scoring import features
+from vitalwatch.scoring.known import follow
+from vitalwatch.training.data import Purpose, ward
+
+THIN: Final = 4
+"""Later horizons and risks are asked for at every fourth frame: they change slowly."""
+
+_HOUR: Final = 3600.0
+_RECOVERY_MS: Final = 2 * 3_600_000  # so long after a deterioration is not normal yet
+_NEAR: Final = np.float32(1.5)  # a clean target is so many spreads from the true level at most
+_LOWEST, _HIGHEST = vitals.bounds("plausible")
+
+
+class Rate(NamedTuple):
+    """How often a ward is read: frames of ``interval`` s, of which a patient shows one in ``gap``.
+
+    Each patient's own gap is up to twice that; those of one are alike, not equal. A life is
+    ``life`` chunks of frames, after which other patients come; ``share`` of the plan's patients.
+    """
+
+    interval: float
+    gap: float
+    life: int
+    share: float
+
+
+RATES: Final = (
+    Rate(1, 1, 24, 1),
+    Rate(2, 1, 24, 1),
+    Rate(5, 1, 24, 1),
+    Rate(10, 1, 24, 1),
+    Rate(30, 1, 24, 1),
+    Rate(60, 1, 24, 1),
+    Rate(60, 8, 4, 0.5),
+    Rate(300, 6, 2, 0.5),
+)
+"""From one reading a second to one an hour: one model for all."""
+
+
+class Size(NamedTuple):
+    """``patients`` a ward, ``chunks`` a round, ``frames`` a chunk: the reach of the gradient."""
+
+    patients: int
+    chunks: int
+    frames: int
+
+
+class Job(NamedTuple):
+    """A round to be made: its ``number`` tells its patients from all others of the purpose."""
+
+    purpose: Purpose
+    number: int
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """T frames of N patients; L = T / THIN of them (the last of each THIN) look further ahead.
+
+    ``features (T, N, F)``. The next reading: ``ahead (T, N)`` s, ``value (T, N, V)`` standardised,
+    ``counts (T, N, V)`` 1 where it is a target. At each of Q horizons: ``later_ahead (Q, L, N)``,
+    ``later_value`` and ``later_counts (Q, L, N, V)``. ``risk (L, N, R, V)`` 1 where the true level
+    becomes critical in time, ``risk_counts (L, N, V)`` 1 where the vital is one of the patient's.
+    ``fresh (N,)``: whether this is a patient's first chunk.
+    """
+
+    features: Floats
+    ahead: Floats
+    value: Floats
+    counts: Floats
+    later_ahead: Floats
+    later_value: Floats
+    later_counts: Floats
+    risk: Floats
+    risk_counts: Floats
+    fresh: Bools
+
+    def arrays(self) -> dict[str, Floats | Bools]:
+        """All by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def chunks(job: Job) -> Iterator[Chunk]:
+    """The chunks of a round, which follow one another."""
+    parts = [
+        _Stream(rate, job.purpose, job.number * len(RATES) + i, job.size)
+        for i, rate in enumerate(RATES)
+    ]
+    for number in range(job.size.chunks):
+        yield _side_by_side([part.chunk(number) for part in parts])
+
+
+def _side_by_side(parts: list[Chunk]) -> Chunk:
+    axis = {"fresh": 0, "later_ahead": 2, "later_value": 2, "later_counts": 2}
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=axis.get(name, 1))
+        for name in Chunk.__slots__
+    }
+    return Chunk(**joined)
+
+
+class _Stream:
+    """One rate's ward, all simulated at once; one life after another side by side in it."""
+
+    def __init__(self, rate: Rate, purpose: Purpose, number: int, size: Size) -> None:
+        self._frames = size.frames
+        self._columns = max(1, round(size.patients * rate.share))
+        self._life = min(rate.life, size.chunks)
+        lives = -(-size.chunks // self._life)
+        count = self._columns * lives
+        random = np.random.default_rng([number, len(purpose)])
+        steps = self._life * size.frames + 1  # and the one after the last
+        self._shown = _shown(rate.gap, steps, count, random)
+        horizon = int(np.ceil(layout.HORIZONS[-1] / rate.interval)) + 1
+        dense = int(self._shown[-1].max()) + 1 + horizon
+        last = (dense - horizon) * rate.interval
+        people = ward(
+            purpose,
+            number,
+            count,
+            rate.interval,
+            "mixed",
+            onset=(0.0, min(last, 12 * _HOUR)),
+            every=max(last / 2, 24 * _HOUR),
+            start_ms=DEFAULT_START + int(random.integers(0, 24)) * 3_600_000,
+        )
+        self._times, measured, levels = _simulate(people, dense)
+        self._calm = _calm(people, self._times)
+        self._value = features.standardise(measured)
+        low, high = _LOWEST, _HIGHEST
+        seen = (measured >= low) & (measured <= high)  # NaN, 0 for no signal: not seen
+        near = np.abs(self._value - features.standardise(levels)) <= _NEAR
+        self._clean = seen & near
+        self._until = _seconds_to_critical(levels, self._times)
+        self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
+        self._interval = rate.interval
+        self._context = context(people, random)
+        self._memory = features.Memory.blank(self._columns)
+        self._before: Ints = self._times[0]
+
+    def chunk(self, number: int) -> Chunk:
+        """The chunk of that ``number``, to be asked for in order."""
+        life, place = divmod(number, self._life)
+        who = np.arange(life * self._columns, (life + 1) * self._columns)
+        begin = place * self._frames
+        shown = self._shown[begin : begin + self._frames + 1, who]
+        at, after = shown[:-1], shown[1:]
+        times = self._times[at, who]
+        if place == 0:
+            self._memory = features.Memory.blank(len(who))
+            self._before = times[0]
+        elapsed = np.diff(times, axis=0, prepend=self._before[None]) / 1000
+        self._before = times[-1]
+        told = np.empty((*times.shape, layout.FEATURES), dtype=np.float32)
+        follow(
+            self._memory.parts,
+            elapsed.astype(np.float32),
+            self._inputs[at, who],
+            self._context[who],
+            features.STEP,
+            told,
+        )
+        counts = self._target(after, who)
+        some, some_at = slice(THIN - 1, None, THIN), at[THIN - 1 :: THIN]
+        later = [self._later(some_at, who, horizon) for horizon in layout.HORIZONS]
+        within = np.array(layout.RISKS, dtype=np.float32)[:, None]
+        return Chunk(
+            features=told,
+            ahead=_seconds(self._times[after, who] - times),
+            value=np.where(counts, self._value[after, who], np.float32(0)),
+            counts=counts.astype(np.float32),
+            later_ahead=np.stack([ahead for ahead, _, _ in later]),
+            later_value=np.stack([value for _, value, _ in later]),
+            later_counts=np.stack([counts for _, _, counts in later]),
+            risk=(self._until[some_at, who][:, :, None] <= within).astype(np.float32),
+            risk_counts=(told[some, :, layout.AGE] < _never_squashed()).astype(np.float32),
+            fresh=np.full(len(who), place == 0),
+        )
+
+    def _target(self, frames: Ints, who: Ints) -> Bools:
+        """Where a reading ``(T, N, V)`` may be asked for."""
+        return np.asarray(self._clean[frames, who] & self._calm[frames, who][..., None])
+
+    def _later(self, at: Ints, who: Ints, horizon: float) -> tuple[Floats, Floats, Floats]:
+        """Seconds ahead, values and counts of what the monitor measures a ``horizon`` later.
+
+        By time: the frame that is nearest to it, if that is within a quarter.
+        """
+        there = at + max(1, round(horizon / self._interval))
+        ahead = _seconds(self._times[there, who] - self._times[at, who])
+        counts = self._target(there, who) & (np.abs(ahead / horizon - 1) <= 0.25)[..., None]
+        value = np.where(counts, self._value[there, who], np.float32(0))
+        return ahead, value, counts.astype(np.float32)
+
+
+def context(people: Ward, random: np.random.Generator) -> Floats:
+    """What is known of each patient ``(N, C)``; each part is not known of half of them."""
+    persons = people.population
+    known = random.random((4, len(people))) < 0.5
+    age = np.where(known[0], (persons.age - 64) / 17, 0)
+    signs = [
+        np.where(known[1 + i], np.where(yes, 1, -1), 0)
+        for i, yes in enumerate((persons.female, persons.fio2 > 0.21, persons.beta_blocker))
+    ]
+    return np.stack((age, known[0], *signs), axis=1).astype(np.float32)
+
+
+def _never_squashed() -> np.float32:
+    """Above this squashed age a vital was never seen."""
+    return np.float32(layout.squash(0.9 * float(features.NEVER)))
+
+
+def _seconds(milliseconds: Ints) -> Floats:
+    return np.asarray(milliseconds / 1000, dtype=np.float32)
+
+
+def _shown(gap: float, steps: int, count: int, random: np.random.Generator) -> Ints:
+    """Which dense frame is each patient's k-th reading, ``(steps, count)``, ascending."""
+    if gap == 1:
+        return np.repeat(np.arange(steps)[:, None], count, axis=1)
+    own = np.exp(random.uniform(0, np.log(2 * gap), count))
+    gaps = np.maximum(1, np.rint(own * random.uniform(0.5, 1.5, (steps, count)))).astype(np.int64)
+    gaps[0] = 0
+    return np.cumsum(gaps, axis=0)
+
+
+def _simulate(people: Ward, frames: int) -> tuple[Ints, Floats, Floats]:
+    """Times ``(F, N)`` ms, readings and true levels ``(F, N, V)``."""
+    times = np.empty((frames, len(people)), dtype=np.int64)
+    measured = np.empty((frames, len(people), vitals.COUNT), dtype=np.float32)
+    levels = np.empty_like(measured)
+    for frame in range(frames):
+        times[frame], measured[frame] = people.step()
+        levels[frame] = people.levels
+    return times, measured, levels
+
+
+def _calm(people: Ward, times: Ints) -> Bools:
+    """Where ``(F, N)`` a patient is not deteriorating, nor has just been."""
+    calm = np.ones(times.shape, dtype=np.bool_)
+    row = {name: number for number, name in enumerate(people.patients)}
+    for truth in people.truth:
+        if not truth.benign:
+            own = times[:, row[truth.patient]]
+            over = (own < truth.onset) | (own > truth.end + _RECOVERY_MS)
+            calm[:, row[truth.patient]] &= over
+    return calm
+
+
+def _seconds_to_critical(levels: Floats, times: Ints) -> Floats:
+    """Seconds ``(F, N, V)`` until each true level is next beyond its critical range, or inf."""
+    low, high = layout.critical_range()
+    until = np.full(levels.shape, np.inf, dtype=np.float32)
+    passed = _seconds(np.diff(times, axis=0))
+    until[np.asarray((levels < low) | (levels > high))] = 0
+    for frame in range(len(levels) - 2, -1, -1):
+        np.minimum(until[frame], until[frame + 1] + passed[frame][:, None], out=until[frame])
+    return until
+
+
+def _corrupted(value: Floats, random: np.random.Generator) -> Floats:
+    """Standardised readings ``(F, N, V)`` as a worse ward would show them.
+
+    A third of the patients lack some vitals altogether; one reading in 300 begins a short run of
+    values that are off by some spreads.
+    """
+    shape = value.shape
+    poor = np.asarray(random.random((shape[1], 1)) < 1 / 3)
+    missing = poor & (random.random(shape[1:]) < 0.4)
+    value = np.where(missing, np.float32(np.nan), value)
+    starts = np.flatnonzero(random.random(shape[0] * shape[1]) < 1 / 300)
+    frames, rows = np.divmod(starts, shape[1])
+    column = random.integers(0, shape[2], len(starts))
+    length = random.geometric(1 / 3, len(starts))
+    size = random.normal(0, 4, len(starts)).astype(np.float32)
+    low, high = features.standardise(_LOWEST), features.standardise(_HIGHEST)
+    for frame, row, vital, run, off in zip(frames, rows, column, length, size, strict=True):
+        part = value[frame : frame + run, row, vital]
+        part[:] = np.clip(part + off, low[vital], high[vital])
+    return np.asarray(value, dtype=np.float32)

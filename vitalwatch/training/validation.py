@@ -1,0 +1,114 @@
+"""How good a forecaster is on simulated patients held apart from its training."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vitalwatch import vitals
+from vitalwatch.arrays import Bools, Doubles, Floats
+from vitalwatch.model import layout
+from vitalwatch.model.forecaster import Forecaster
+from vitalwatch.training.objective import Batch, entropy, measure
+from vitalwatch.training.streams import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """``next (V,)`` and ``later (Q, V)``: mean nats; ``risk``: the third term of the objective,
+    which is 1 for who says only how often a risk comes true; ``auroc`` and ``came`` ``(R, V)``,
+    the first NaN where no patient, or every one, became critical.
+    """
+
+    next: Doubles
+    later: Doubles
+    risk: float
+    auroc: Doubles
+    came: Doubles
+
+    @property
+    def loss(self) -> float:
+        """The sum of the objective's terms."""
+        return float(self.next.mean() + self.later.mean()) + self.risk
+
+    def figures(self) -> dict[str, float]:
+        """All that a learning curve shows, by name."""
+        minutes = [round(seconds / 60) for seconds in layout.HORIZONS]
+        within = [round(seconds / 60) for seconds in layout.RISKS]
+        return {
+            "validation": self.loss,
+            "nats next": float(self.next.mean()),
+            **{f"nats {m} min": float(n.mean()) for m, n in zip(minutes, self.later, strict=True)},
+            "risk": self.risk,
+            **{
+                f"auroc {m} min": float(np.nanmean(a)) if np.isfinite(a).any() else float("nan")
+                for m, a in zip(within, self.auroc, strict=True)
+            },
+        }
+
+
+def validate(model: Forecaster, chunks: Iterable[Chunk], device: torch.device) -> Validation:
+    """Run a ``model`` over a round of patients."""
+    state = None
+    sums = []
+    logits: list[Floats] = []
+    truth: list[Floats] = []
+    counted: list[Floats] = []
+    with torch.inference_mode():
+        for chunk in chunks:
+            if state is None:
+                state = model.cell.blank(len(chunk.fresh))
+            errors, state = measure(model, Batch.of(chunk, device), state)
+            sums.append(
+                [
+                    (mean * count).double().cpu().numpy()
+                    for mean, count in (
+                        (errors.next, errors.next_count),
+                        (torch.ones_like(errors.next), errors.next_count),
+                        (errors.later, errors.later_count),
+                        (torch.ones_like(errors.later), errors.later_count),
+                        (errors.risk, errors.risk_count),
+                        (errors.came, errors.risk_count),
+                        (torch.ones_like(errors.risk), errors.risk_count),
+                    )
+                ]
+            )
+            logits.append(errors.logits.cpu().numpy())
+            truth.append(chunk.risk)
+            counted.append(chunk.risk_counts)
+    total = [np.sum(column, axis=0) for column in zip(*sums, strict=True)]
+    nats, asked, later, later_asked, risk, came, risk_asked = total
+    came = came / np.maximum(risk_asked, 1)
+    usual = entropy(torch.from_numpy(came)).numpy()
+    return Validation(
+        next=nats / np.maximum(asked, 1),
+        later=later / np.maximum(later_asked, 1),
+        risk=float((risk / np.maximum(risk_asked, 1) / usual).mean()),
+        auroc=_aurocs(np.concatenate(logits), np.concatenate(truth), np.concatenate(counted) > 0),
+        came=came,
+    )
+
+
+def _aurocs(logits: Floats, truth: Floats, counted: Bools) -> Doubles:
+    found = np.full((len(layout.RISKS), vitals.COUNT), np.nan)
+    for risk in range(len(layout.RISKS)):
+        for vital in range(vitals.COUNT):
+            asked = counted[..., vital]
+            found[risk, vital] = auroc(
+                logits[..., risk, vital][asked], truth[..., risk, vital][asked] > 0
+            )
+    return found
+
+
+def auroc(score: Floats, true: Bools) -> float:
+    """Chance that a true one scores above a false one, ties counting half; NaN without both."""
+    positives = int(true.sum())
+    negatives = len(true) - positives
+    if not positives or not negatives:
+        return float("nan")
+    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2
+    return float(
+        (rank[place][true].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    )
