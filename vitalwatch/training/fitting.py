@@ -8,6 +8,7 @@ file, and the result is the same bit for bit.
 
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,7 +236,7 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
     """A run that was written. Raises CheckpointError if it cannot be read, or is another plan's."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise CheckpointError(
             f"Cannot go on with {path}: {cause}; leave --resume out to start anew."

@@ -147,10 +147,8 @@ class _Stream:
         self._times, measured, levels = _simulate(people, dense)
         self._calm = _calm(people, self._times)
         self._value = features.standardise(measured)
-        low, high = _LOWEST, _HIGHEST
-        seen = (measured >= low) & (measured <= high)  # NaN, 0 for no signal: not seen
-        near = np.abs(self._value - features.standardise(levels)) <= _NEAR
-        self._clean = seen & near
+        seen = _seen(measured)
+        self._clean = seen & _near(measured, levels)
         self._until = _seconds_to_critical(levels, self._times)
         self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
         self._interval = rate.interval
@@ -265,6 +263,17 @@ def _calm(people: Ward, times: Ints) -> Bools:
             over = (own < truth.onset) | (own > truth.end + _RECOVERY_MS)
             calm[:, row[truth.patient]] &= over
     return calm
+
+
+def _seen(measured: Floats) -> Bools:
+    """What is a value at all: not NaN, not 0 for no signal."""
+    return np.asarray((measured >= _LOWEST) & (measured <= _HIGHEST))
+
+
+def _near(measured: Floats, levels: Floats) -> Bools:
+    """Where a reading is what the patient's true level makes of it, and no artefact."""
+    off = features.standardise(measured) - features.standardise(levels)
+    return np.asarray(np.abs(off) <= _NEAR)
 
 
 def _seconds_to_critical(levels: Floats, times: Ints) -> Floats:
