@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "replay",
     "simulate",
     "train",
+    "gradient",
     "evaluate",
     "bench",
     "topics",

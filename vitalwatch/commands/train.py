@@ -19,7 +19,9 @@ from rich.progress import (
 )
 
 from vitalwatch import config
+from vitalwatch.commands import train_cell
 from vitalwatch.errors import ConfigurationError, UsageError
+from vitalwatch.model.layout import CELLS
 
 if TYPE_CHECKING:
     from vitalwatch.evaluation.ward import Evaluation
@@ -36,10 +38,16 @@ examples:
   vitalwatch train -o model.safetensors            the model that ships, in six minutes
   vitalwatch train -o small.safetensors --hidden 16 --rounds 2
                                                    a quick one, to try things out
+  vitalwatch train -o gru.safetensors --cell gru --rounds 200
+                                                   a forecaster, with a learning curve
+  vitalwatch train -o gru.safetensors --cell gru --rounds 200 --resume
+                                                   go on with it where it was cut
   vitalwatch run --model-path model.safetensors
 
-The same arguments give the same weights on the same machine. Training patients are simulated;
-those that calibrate the model are others, and those of `vitalwatch evaluate` are others again.
+A forecaster (--cell) says what comes at several horizons, and the risk of it; the detector does not
+run on one yet. The same arguments give the same weights on the same machine. Training patients are
+simulated; those that calibrate the model are others, and those of `vitalwatch evaluate` are others
+again.
 """
 
 
@@ -57,11 +65,32 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--hidden", type=int, default=64, help="LSTM units [default: 64]")
     parser.add_argument("--rounds", type=int, default=120, help="fresh wards [default: 120]")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
+    cell = parser.add_argument_group("forecasters")
+    cell.add_argument("--cell", choices=CELLS, help="train a forecaster of this cell instead")
+    cell.add_argument("--patients", type=int, default=32, help="a ward's [default: 32]")
+    cell.add_argument(
+        "--rate", type=float, default=4e-3, help="highest of learning [default: .004]"
+    )
+    cell.add_argument("--resume", action="store_true", help="go on with OUTPUT's run, OUTPUT.run")
+    cell.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="[default: a GPU if there is one]",
+    )
+    cell.add_argument(
+        "--processes", type=int, help="that make training data [default: by the cores; 0: none]"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, calibrate, write; a card says how."""
+    if arguments.cell is not None:
+        _check_output(arguments.output)
+        return train_cell.run(arguments)
+    if arguments.resume:
+        raise UsageError("--resume goes on with a forecaster's run: name its --cell")
     if arguments.hidden < 1 or not 1 <= arguments.rounds <= MOST_ROUNDS:
         raise UsageError(f"--hidden must be 1 or more, --rounds 1 to {MOST_ROUNDS}")
     if not 0 <= arguments.seed <= LARGEST_SEED:
