@@ -1,23 +1,30 @@
-"""``vitalwatch evaluate``: the README's table, from one command."""
+"""``vitalwatch evaluate``: the README's table, and comparisons, from one command."""
 
 import argparse
 import math
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from vitalwatch import config
-from vitalwatch.errors import UsageError
+from vitalwatch.errors import ConfigurationError, UsageError
 
 EXAMPLES = """\
 examples:
   vitalwatch evaluate                              the README's table
   vitalwatch evaluate --patients 100 --hours 8     a quick look
   vitalwatch evaluate --model-path m.safetensors --alarms-budget 2
+  vitalwatch evaluate --full                       beside all baselines, at equal false alarms
+  vitalwatch evaluate --recordings DIR             the same on recordings of real patients
+  vitalwatch evaluate --full --recordings DIR --output found
+                                                   all of it, with CSV and plots in found/
 
-The table is Markdown on standard output.
+The tables are Markdown on standard output. Thresholds are set on people of their own
+(`vitalwatch/training/people.py` parts them), so that no figure is of those it was tuned on.
 """
 
 
@@ -39,16 +46,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--seed", type=int, default=1, help="of the patients [default: 1]")
     parser.add_argument("--by-event", action="store_true", help="also print each kind of event")
+    wide = parser.add_argument_group("comparison with baselines")
+    wide.add_argument("--full", action="store_true", help="compare on simulated patients")
+    wide.add_argument("--recordings", type=Path, metavar="DIR", help="compare on recordings in DIR")
+    wide.add_argument("--output", type=Path, metavar="DIR", help="also write tables, CSV, plots")
+    wide.add_argument(
+        "--beside", type=Path, metavar="FILE", action="append", default=[],
+        help="another model to compare; may be repeated",
+    )  # fmt: skip
     config.add_flags(parser, "model", "alarms")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate and print the table."""
+    """Evaluate and print the tables."""
+    comparing = arguments.full or arguments.recordings is not None
+    if not comparing and (arguments.output is not None or arguments.beside):
+        raise UsageError("--output and --beside belong to --full or --recordings: name one of them")
     if not 0 <= arguments.seed < 1_000_000:
         raise UsageError("--seed must be 0 to 999999: beyond lie the patients of training")
     if not 1 <= arguments.interval <= arguments.hours * 3600 < math.inf:
         raise UsageError("--interval must be 1 s or more, and --hours at least as long as that")
+    if comparing:
+        return _compare(arguments)
     from vitalwatch.evaluation import ward
     from vitalwatch.model import checkpoint
 
@@ -98,3 +118,63 @@ def run(arguments: argparse.Namespace) -> int:
             cells = [f"{r.by_event[event][0]} of {r.by_event[event][1]}" for r in found.results]
             out.print(f"| {event} | " + " | ".join(cells) + " |")
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """All detectors on one data set after the other; each is printed as soon as it is done."""
+    if arguments.output is not None:
+        _prepare(arguments.output)
+    from vitalwatch.evaluation import checks, learned, plots, run, tables
+    from vitalwatch.model import checkpoint
+
+    settings = config.load(arguments)
+    model = checkpoint.load(settings.model.path)
+    others = [(path.stem, checkpoint.load(path)) for path in arguments.beside]
+    console = Console(file=sys.stderr)
+    out = Console(soft_wrap=True, highlight=False, markup=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    drawing = arguments.output is not None and learned.installed("matplotlib")
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+
+        def say(message: str) -> None:
+            console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+        report = run.Report(lambda text: progress.update(task, description=text), say)
+        if arguments.output is not None and not drawing:
+            say(f"Without plots: {learned.EXTRA} adds what draws them.")
+        found = run.under_test(model, settings.alarms.budget, others, report)
+        size = run.Size(
+            train=arguments.patients,
+            calibrate=arguments.patients // 2,
+            test=arguments.patients // 2,
+            hours=arguments.hours,
+            interval=arguments.interval,
+        )
+        out.print(f"Model {model.fingerprint}.\n")
+        comparisons = run.comparisons(
+            found, arguments.full, arguments.recordings, size, arguments.seed, report
+        )
+        for comparison in comparisons:
+            out.print(tables.markdown(comparison))
+            if arguments.output is not None:
+                tables.write(comparison, arguments.output)
+                if drawing:
+                    plots.draw(comparison, arguments.output)
+        if arguments.recordings is not None:
+            checked = list(run.checks(model, settings.alarms, arguments.recordings, report))
+            text = checks.markdown(checked)
+            out.print(text)
+            if arguments.output is not None:
+                (arguments.output / "checks.md").write_text(text, encoding="utf-8")
+    return 0
+
+
+def _prepare(folder: Path) -> None:
+    """Say before the work, and not after it, that its result cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write to {folder}: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"Cannot write to {folder}: name a folder of yours.")

@@ -1,0 +1,69 @@
+"""Simulated people as evaluation data: what the simulator knows of them is the truth."""
+
+from typing import Final
+
+import numpy as np
+
+from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.evaluation.streams import MINUTE, DataSet, Event, Streams
+from vitalwatch.training.data import Purpose, ward
+from vitalwatch.training.people import Side
+
+MARGIN: Final = 10 * MINUTE
+"""An alarm so long before a vital sign becomes critical is early."""
+
+_PURPOSES: Final[dict[Side, Purpose]] = {
+    "train": "train",
+    "calibrate": "calibrate",
+    "test": "evaluate",
+}
+
+
+def load(side: Side, patients: int, hours: float, interval: float, seed: int) -> DataSet:
+    """A ward half of whose patients deteriorate, read every ``interval`` s.
+
+    An event is caught by an alarm between its true onset and the moment a true vital sign becomes
+    critical. A deterioration that never does need not be caught, but an alarm in it is not false.
+    """
+    people = ward(_PURPOSES[side], seed, patients, interval, "mixed")
+    times, values = people.read(int(hours * 3600 / interval))
+    # A frame in which nothing was measured was never sent.
+    sent: Bools = np.logical_not(np.isnan(values).all(axis=2))
+
+    def record(number: int) -> tuple[Ints, Floats]:
+        return times[sent[:, number], number], values[sent[:, number], number]
+
+    place = {name: number for number, name in enumerate(people.patients)}
+    events = [
+        Event(
+            record=place[truth.patient],
+            kind=truth.event,
+            begin=truth.onset,
+            early=(truth.critical or truth.end) - MARGIN,
+            onset=truth.critical or truth.end,
+            late=truth.critical or truth.end,
+            end=truth.end,
+            counted=truth.critical is not None,
+        )
+        for truth in people.truth
+        if not truth.benign
+    ]
+    who = people.population
+    groups = {
+        "age": np.where(who.age >= 65, "65 and older", "under 65"),
+        "sex": np.where(who.female, "women", "men"),
+        "skin tone": np.where(who.skin_tone >= 5, "darker (5, 6)", "lighter (1 to 4)"),
+        "chronic lung disease": np.where(who.copd, "yes", "no"),
+        "beta blocker": np.where(who.beta_blocker, "yes", "no"),
+    }
+    return DataSet(
+        name="simulated",
+        title=f"simulated ward, a reading every {interval:g} s",
+        streams=Streams.joined(map(record, range(patients))),
+        person=np.arange(patients),
+        names=people.patients,
+        sides=[side] * patients,
+        events=events,
+        longest=5 * MINUTE,
+        groups={name: group.tolist() for name, group in groups.items()},
+    )

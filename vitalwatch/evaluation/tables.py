@@ -1,0 +1,237 @@
+"""What was found, as Markdown for people and as CSV for further work."""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+import numpy as np
+
+from vitalwatch.evaluation import metrics
+from vitalwatch.evaluation.compare import (
+    LIMIT_ALARM,
+    NEWS2_OF_7,
+    RATES,
+    Comparison,
+    Figure,
+    Operation,
+    Result,
+    difference,
+    of_group,
+)
+
+DETAILED: Final = (1.0, 2.0)
+"""False alarms a patient-day at which all figures are printed."""
+
+GROUPED: Final = 1.0
+"""... and at which subgroups are compared."""
+
+_HEADER: Final = ("data", "detector", "false_alarms_a_day", "figure", "value", "low", "high")
+_DASH: Final = "–"
+
+
+def markdown(found: Comparison) -> str:
+    """One data set's tables."""
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in found.kinds.items())
+    parts = [
+        f"## {found.title} ({found.name})\n",
+        f"{found.people} people, {found.days:.0f} patient-days, {found.events} events of "
+        f"{found.eventful} people ({kinds}); {found.prevalence:.1%} of the readings lie before an "
+        f"event. Thresholds from {found.calibrated_on}.\n",
+    ]
+    if found.left_out:
+        parts.append(f"Not applicable here: {', '.join(found.left_out)}.\n")
+    for name, title in (("early", "Caught early"), ("caught", "Caught")):
+        parts += [f"### {title}, by false alarms a patient-day\n", _by_rate(found, name)]
+    parts += [
+        "A cell is the share of events, its 95 % interval by bootstrap over people, and the share "
+        "that as many alarms, bunched alike, would catch by chance. An alarm that has been on since "
+        "before an event's time is none of it, so more alarms can catch less.\n"
+    ]
+    for rate in DETAILED:
+        parts += [f"### At {rate:g} false alarms a patient-day\n", _detailed(found, rate)]
+    parts += ["### At the detectors' own settings\n", _detailed(found, None)]
+    if found.test.groups:
+        title = f"### Subgroups, {found.results[0].name} at {GROUPED:g} false alarms a patient-day"
+        parts += [title + "\n", _groups(found)]
+    return "\n".join(parts)
+
+
+def write_csv(found: Sequence[Comparison], file: TextIO) -> None:
+    """Every figure of every detector at every rate."""
+    writer = csv.writer(file)
+    writer.writerow(_HEADER)
+    for comparison in found:
+        for row in _rows(comparison):
+            writer.writerow(row)
+
+
+def write(found: Comparison, folder: Path) -> list[Path]:
+    """The tables of one data set as NAME.md and NAME.csv in ``folder``."""
+    text, table = folder / f"{found.name}.md", folder / f"{found.name}.csv"
+    text.write_text(markdown(found), encoding="utf-8")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        write_csv([found], file)
+    return [text, table]
+
+
+def _rows(found: Comparison) -> Iterator[tuple[str | float, ...]]:
+    ours = found.results[0]
+    for result in found.results:
+        at = (found.name, result.name)
+        yield *at, "", "AUC-PR", result.precision, "", ""
+        yield *at, "", "prevalence", found.prevalence, "", ""
+        if result.auroc is not None:
+            yield *at, "", "time-matched AUROC", *_three(result.auroc)
+            less = difference(ours, result, None, "auroc")
+            if less is not None and result is not ours:
+                yield *at, "", f"{ours.name} less this: AUROC", *_three(less)
+        for operation in result.operations:
+            rate = "own" if operation.rate is None else f"{operation.rate:g}"
+            yield *at, rate, "threshold", operation.threshold.level, "", ""
+            for name, figure in operation.figures.items():
+                yield *at, rate, name, *_three(figure)
+            for name in ("caught", "early", "false"):
+                less = difference(ours, result, operation.rate, name)
+                if less is not None and result is not ours:
+                    yield *at, rate, f"{ours.name} less this: {name}", *_three(less)
+            for attribute, group, figures in _by_group(found, operation):
+                for name, figure in figures.items():
+                    yield *at, rate, f"{name}, {attribute}: {group}", *_three(figure)
+
+
+def _three(figure: Figure) -> tuple[float | str, float | str, float | str]:
+    value, low, high = (
+        "" if math.isnan(number) else round(number, 5)
+        for number in (figure.value, figure.low, figure.high)
+    )
+    return value, low, high
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
+
+
+def _by_rate(found: Comparison, name: str) -> str:
+    header = ["", *(f"≤ {rate:g}" for rate in RATES), "time-matched AUROC", "AUC-PR"]
+    rows = []
+    for result in found.results:
+        cells = []
+        for rate in RATES:
+            operation = result.at(rate)
+            if operation is None:
+                cells.append(_DASH)
+                continue
+            by_chance = operation.figures[f"chance {name}"].value
+            cells.append(f"{_share(operation.figures[name])}, chance {_percent(by_chance)}")
+        auroc = _DASH if result.auroc is None else _number(result.auroc)
+        rows.append([result.name, *cells, auroc, f"{result.precision:.3f}"])
+    return _table(header, rows)
+
+
+def _detailed(found: Comparison, rate: float | None) -> str:
+    ours = found.results[0]
+    header = [
+        "", "early", f"{ours.name} less this", "caught", f"{ours.name} less this",
+        "false a day", "all a day", "realised/promised", "true of alarms",
+        "time in alarm", "of the worst 10 %", "delay, min", "lead, min",
+        f"min before {NEWS2_OF_7}", f"min before {LIMIT_ALARM}",
+    ]  # fmt: skip
+    rows = []
+    for result in found.results:
+        operation = result.at(rate)
+        if operation is None:
+            continue
+        f = operation.figures
+        rows.append(
+            [
+                result.name,
+                _share(f["early"]),
+                _less(ours, result, rate, "early"),
+                _share(f["caught"]),
+                _less(ours, result, rate, "caught"),
+                _number(f["false"]),
+                _number(f["alarms"]),
+                _number(f["realised"]) if "realised" in f else _DASH,
+                _share(f["precision"]),
+                _percent(f["in alarm"].value),
+                _percent(f["worst tenth"].value),
+                *(_minutes(f[name]) for name in ("delay", "lead")),
+                *(_minutes(f[f"before {name}"]) for name in (NEWS2_OF_7, LIMIT_ALARM)),
+            ]
+        )
+    return _table(header, rows)
+
+
+def _less(ours: Result, other: Result, rate: float | None, name: str) -> str:
+    less = difference(ours, other, rate, name)
+    if less is None or ours is other or math.isnan(less.value):
+        return _DASH
+    return f"{100 * less.value:+.0f} ({100 * less.low:+.0f} to {100 * less.high:+.0f})"
+
+
+def _by_group(
+    found: Comparison, operation: Operation
+) -> Iterator[tuple[str, str, dict[str, Figure]]]:
+    if operation.rate != GROUPED:
+        return
+    weights = metrics.draws(found.people)
+    for attribute, groups in found.test.groups.items():
+        for group in sorted(set(groups)):
+            members = [each == group for each in groups]
+            yield attribute, group, of_group(operation.counts, members, weights)
+
+
+def _groups(found: Comparison) -> str:
+    operation = found.results[0].at(GROUPED)
+    if operation is None:
+        return ""
+    rows: list[list[str]] = []
+    caught: dict[str, list[float]] = {}
+    for attribute, group, f in _by_group(found, operation):
+        events = f["events"].value
+        rows.append(
+            [attribute, group, f"{events:.0f}", _share(f["caught"]), _share(f["early"]),
+             _number(f["false"])]
+        )  # fmt: skip
+        if events:
+            caught.setdefault(attribute, []).append(f["caught"].value)
+    gaps = {name: float(np.ptp(values)) for name, values in caught.items()}
+    text = _table(["", "", "events", "caught", "early", "false a day"], rows)
+    if gaps:
+        widest = max(gaps, key=lambda name: gaps[name])
+        text += f"\nLargest gap in events caught: {100 * gaps[widest]:.0f} points, by {widest}.\n"
+    return text
+
+
+def _percent(value: float) -> str:
+    return _DASH if math.isnan(value) else f"{value:.0%}"
+
+
+def _share(figure: Figure) -> str:
+    if math.isnan(figure.value):
+        return _DASH
+    if math.isnan(figure.low):
+        return _percent(figure.value)
+    return f"{figure.value:.0%} ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+
+
+def _number(figure: Figure) -> str:
+    if math.isnan(figure.value):
+        return _DASH
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+
+
+def _minutes(figure: Figure) -> str:
+    """Median and quartiles; infinite is never."""
+    if math.isnan(figure.value):
+        return _DASH
+    first, middle, third = (
+        "never" if math.isinf(number) else f"{number:.0f}"
+        for number in (figure.low, figure.value, figure.high)
+    )
+    return f"{middle} ({first} to {third})"
