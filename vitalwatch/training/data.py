@@ -6,17 +6,18 @@ another.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from simulator import Ward
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring import features
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Purpose = Literal["train", "validate", "calibrate", "evaluate"]
 _SEEDS: Final[dict[Purpose, int]] = {
@@ -56,9 +57,9 @@ class Chunk:
     ``inputs`` (T, N, INPUTS); ``values`` (T, N, V) standardised, 0 where not ``seen`` (T, N, V).
     """
 
-    inputs: Tensor
-    values: Tensor
-    seen: Tensor
+    inputs: "Tensor"
+    values: "Tensor"
+    seen: "Tensor"
 
 
 class Sequences:
@@ -74,6 +75,9 @@ class Sequences:
 
     def chunk(self, frames: int) -> Chunk:
         """The next ``frames`` frames of every ward."""
+        # Here and not above: whoever wants a ward alone does not wait for torch.
+        import torch
+
         parts = []
         for _ in range(frames):
             drawn = [next(ward) for ward in self._frames]

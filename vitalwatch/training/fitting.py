@@ -235,7 +235,7 @@ def save(plan: Plan, run: Progress, path: Path) -> None:
 def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
     """A run that was written. Raises CheckpointError if it cannot be read, or is another plan's."""
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise CheckpointError(
@@ -252,6 +252,7 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
     names = [field.name for field in dataclasses.fields(run)]
     for name in set(names) - {"model", "optimiser"}:
         setattr(run, name, content[name])
+    run.base = run.base.to(device)
     return run
 
 
