@@ -8,7 +8,7 @@ import pytest
 from vitalwatch.commands.main import main
 from vitalwatch.errors import CheckpointError
 from vitalwatch.model import checkpoint, forecaster_file
-from vitalwatch.training import fitting
+from vitalwatch.training import curves, fitting
 from vitalwatch.training.streams import Size
 
 
@@ -115,6 +115,17 @@ def test_the_gradient_of_a_plain_network_vanishes_and_that_of_gates_lasts(
     assert gru > 1e-3
     assert lstm > 1e-3
     assert by_lag["half"][0] < 10
+
+
+def test_learning_curves_and_gradients_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    names = ("rounds", *(name for _, names in curves._PANELS for name in names))
+    curve = [dict.fromkeys(names, float(number)) for number in range(3)]
+    for picture in curves.write(curve, tmp_path / "x.csv")[1:]:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    plot = tmp_path / "reach.png"
+    assert main(["gradient", "--lags", "20", "--hidden", "8", "--plot", str(plot)]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

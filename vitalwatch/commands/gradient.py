@@ -1,7 +1,7 @@
 """``vitalwatch gradient``: how far back each cell's gradient reaches."""
 
 import argparse
-import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.seed < 1_000_000:
         raise UsageError("--seed must be 0 to 999999")
     if arguments.plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib: pip install matplotlib, or leave --plot out")
+        raise UsageError(
+            "--plot needs matplotlib: `pip install vitalwatch[evaluation]`, or leave --plot out"
+        )
     import torch
 
     from vitalwatch.model import forecaster_file
@@ -84,13 +86,13 @@ def _lags(most: int) -> list[int]:
 
 
 def _draw(found: "dict[str, Reach]", path: Path) -> None:
-    pyplot = importlib.import_module("matplotlib.pyplot")
-    pyplot.switch_backend("agg")
-    figure, axis = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
     for name, one in found.items():
         axis.semilogy(one.norm / one.norm[0], label=name)
     axis.set_xlabel("readings before the loss")
     axis.set_ylabel("gradient's norm, relative")
     axis.legend()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

@@ -60,7 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
                 last = news
                 work.say(f"{done} of {total} updates, loss {loss:.3f}, {news}")
 
-        found = fitting.fit(plan, course, keep, device, _processes(arguments), trained)
+        try:
+            found = fitting.fit(plan, course, keep, device, _processes(arguments), trained)
+        except KeyboardInterrupt:
+            if keep.exists():
+                work.say(f"What was done until the last validation is in {keep}: see --resume.")
+            raise
     minutes = (time.monotonic() - began) / 60
     forecaster_file.save(output, found.model.weights(), {}, _card(plan, found, device, arguments))
     written = [output, *curves.write(found.curve, output.with_suffix(".curve.csv"))]

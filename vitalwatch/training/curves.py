@@ -1,7 +1,6 @@
 """Learning curves: a table that is always written, and a picture of it where matplotlib is."""
 
 import csv
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -21,12 +20,11 @@ def write(curve: Sequence[dict[str, float]], path: Path) -> list[Path]:
         rows.writeheader()
         rows.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in curve)
     try:
-        pyplot = importlib.import_module("matplotlib.pyplot")
+        from matplotlib.figure import Figure
     except ImportError:
         return [path]
-    pyplot.switch_backend("agg")  # a file, on whatever screen
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
-    for axis, (title, names) in zip(axes.flat, _PANELS, strict=True):
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for axis, (title, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         for name in names:
             axis.plot([row["rounds"] for row in curve], [row[name] for row in curve], label=name)
         axis.set_title(title)
@@ -34,5 +32,4 @@ def write(curve: Sequence[dict[str, float]], path: Path) -> list[Path]:
         axis.legend()
     picture = path.with_suffix(".png")
     figure.savefig(picture, dpi=120)
-    pyplot.close(figure)
     return [path, picture]
