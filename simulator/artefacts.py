@@ -10,6 +10,9 @@ from vitalwatch.arrays import Bools, Doubles, Floats
 
 PRESSURES = (SBP, DBP, MAP)
 
+HELD = {"damped": PRESSURES, "frozen": (HR, SPO2)}
+"""What goes on showing its last value: a clotted line, a pulse that is not to be trusted."""
+
 
 class Artefacts:
     """Disturbs the readings of N patients."""
@@ -19,6 +22,7 @@ class Artefacts:
         self._people = people
         self._rng = rng
         self._noise = OrnsteinUhlenbeck([6.0, 6.0], len(people), interval, rng)
+        self._shown: Floats | None = None  # by the last frame of the block before
         # Each monitor has its way to say that a sensor is off: 0, or nothing.
         self._off = np.where(rng.random((2, len(people))) < 0.5, 0, np.nan).astype(np.float32)
 
@@ -42,6 +46,7 @@ class Artefacts:
         values[rows, SPO2, who] = self._off[0, who]
         for name, episode in episodes.items():
             self._strike(name, episode, values, times)
+        self._shown = values[-1].copy()
 
     def _move(self, values: Floats, motion: Floats) -> None:
         noise = self._noise.advance(len(values))
@@ -67,11 +72,24 @@ class Artefacts:
         who = episode.patients[columns]
         if name == "probe_off":
             values[rows, SPO2, who] = self._off[0, who]
+        elif name == "no_pulse":
+            values[rows, SPO2, who] = np.nan
+            values[rows, HR, who] = np.nan
         elif name == "leads_off":
             values[rows, HR, who] = self._off[1, who]
             values[rows, RR, who] = self._off[1, who]
-        elif name == "dropout":
+        elif name in HELD:
+            for row in np.unique(rows):
+                before = values[row - 1] if row else self._shown
+                if before is not None:
+                    vital, held = np.ix_(HELD[name], who[rows == row])
+                    values[row, vital, held] = before[vital, held]
+        elif name in ("dropout", "taken_off"):
             values[rows, :, who] = np.nan
+        elif name == "closed":  # the tap, while blood is drawn
+            values[rows, PRESSURES[0], who] = 0
+            values[rows, PRESSURES[1], who] = 0
+            values[rows, PRESSURES[2], who] = 0
         elif name in ("flushing", "zeroing"):
             noise = self._rng.standard_normal(len(rows), dtype=np.float32)
             level = (300 + 12 * noise) if name == "flushing" else 1.5 * noise

@@ -29,28 +29,57 @@ class Kind(NamedTuple):
     who: Callable[[Population], Bools]
 
 
-def _everyone(people: Population) -> Bools:
+def everyone(people: Population) -> Bools:
+    """All."""
     return np.ones(len(people), dtype=bool)
 
 
+def with_line(people: Population) -> Bools:
+    """Those who have an arterial line."""
+    return people.arterial_line
+
+
+MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 
 BENIGN: Final = (
-    Kind("turning", 2.0 * HOUR, 60, 0.5, False, _everyone),
+    Kind("turning", 2.0 * HOUR, 60, 0.5, False, everyone),
     Kind("walking", 4.0 * HOUR, 420, 0.6, True, lambda people: people.mobile),
-    Kind("coughing", 2.5 * HOUR, 25, 0.6, False, _everyone),
+    Kind("coughing", 2.5 * HOUR, 25, 0.6, False, everyone),
     Kind("feeding", 5.0 * HOUR, 1200, 0.4, True, lambda people: ~people.ventilated),
-    Kind("pain", 12.0 * HOUR, 1500, 0.6, False, _everyone),
+    Kind("pain", 12.0 * HOUR, 1500, 0.6, False, everyone),
 )
 
 ARTEFACTS: Final = (
-    Kind("motion", 1.5 * HOUR, 25, 0.9, False, _everyone),
-    Kind("probe_off", 10.0 * HOUR, 150, 1.1, False, _everyone),
-    Kind("leads_off", 24.0 * HOUR, 120, 1.0, False, _everyone),
-    Kind("flushing", 8.0 * HOUR, 8, 0.5, False, lambda people: people.arterial_line),
-    Kind("zeroing", 24.0 * HOUR, 25, 0.5, False, lambda people: people.arterial_line),
-    Kind("dropout", 12.0 * HOUR, 40, 1.2, False, _everyone),
+    Kind("motion", 1.5 * HOUR, 25, 0.9, False, everyone),
+    Kind("probe_off", 10.0 * HOUR, 150, 1.1, False, everyone),
+    Kind("leads_off", 24.0 * HOUR, 120, 1.0, False, everyone),
+    Kind("flushing", 8.0 * HOUR, 8, 0.5, False, with_line),
+    Kind("zeroing", 24.0 * HOUR, 25, 0.5, False, with_line),
+    Kind("dropout", 12.0 * HOUR, 40, 1.2, False, everyone),
 )
+
+EFFECTS: Final[dict[str, tuple[float, dict[str, float]]]] = {
+    "turning": (20, {"rate": 0.07, "breathing": 0.10, "shunt": 0.03, "motion": 0.5}),
+    "walking": (
+        90,
+        {"rate": 0.20, "breathing": 0.22, "setpoint": 0.05, "shunt": 0.03, "motion": 0.3},
+    ),
+    "coughing": (
+        5,
+        {"rate": 0.06, "breathing": 0.20, "shunt": 0.06, "setpoint": 0.05, "motion": 0.6},
+    ),
+    "feeding": (180, {"rate": 0.06, "breathing": 0.04, "motion": 0.12}),
+    "care": (
+        20,
+        {"rate": 0.07, "breathing": 0.50, "setpoint": 0.02, "shunt": 0.04, "motion": 0.25},
+    ),
+    "stimulus": (8, {"rate": 0.11, "breathing": 0.2, "setpoint": 0.06, "motion": 0.3}),
+    "exercise": (60, {"rate": 0.46, "breathing": 0.45, "setpoint": 0.03, "motion": 0.2}),
+    "excitement": (25, {"rate": 0.14, "breathing": 0.12, "setpoint": 0.06, "motion": 0.05}),
+    "pain": (240, {"rate": 0.11, "setpoint": 0.08, "breathing": 0.14, "motion": 0.05}),
+}
+"""For each benign kind within how many s it rises and falls, and what it adds to the drives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,35 +179,7 @@ class Episodes:
 def act(name: str, episode: Episode, times: Doubles, drives: Drives) -> None:
     """Let one kind's benign episodes act; ``times (B, K)`` in s are those patients' own."""
     who = episode.patients
-    size = episode.size
-    if name == "turning":
-        on = episode.envelope(times, 20) * size
-        drives.rate[:, who] += 0.07 * on
-        drives.breathing[:, who] += 0.10 * on
-        drives.shunt[:, who] += 0.03 * on
-        drives.motion[:, who] += 0.5 * on
-    elif name == "walking":
-        on = episode.envelope(times, 90) * size
-        drives.rate[:, who] += 0.20 * on
-        drives.breathing[:, who] += 0.22 * on
-        drives.setpoint[:, who] += 0.05 * on
-        drives.shunt[:, who] += 0.03 * on
-        drives.motion[:, who] += 0.3 * on
-    elif name == "coughing":
-        on = episode.envelope(times, 5) * size
-        drives.rate[:, who] += 0.06 * on
-        drives.breathing[:, who] += 0.20 * on
-        drives.shunt[:, who] += 0.06 * on
-        drives.setpoint[:, who] += 0.05 * on
-        drives.motion[:, who] += 0.6 * on
-    elif name == "feeding":
-        on = episode.envelope(times, 180) * size
-        drives.rate[:, who] += 0.06 * on
-        drives.breathing[:, who] += 0.04 * on
-        drives.motion[:, who] += 0.12 * on
-    elif name == "pain":
-        on = episode.envelope(times, 240) * size
-        drives.rate[:, who] += 0.11 * on
-        drives.setpoint[:, who] += 0.08 * on
-        drives.breathing[:, who] += 0.14 * on
-        drives.motion[:, who] += 0.05 * on
+    rise, effects = EFFECTS[name]
+    on = episode.envelope(times, rise) * episode.size
+    for drive, size in effects.items():
+        getattr(drives, drive)[:, who] += size * on

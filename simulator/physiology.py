@@ -13,7 +13,9 @@ Time constants are textbook orders of magnitude. Reflexes are integrated by the 
 rule, which is stable at any reading interval and exact where the interval is long against them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -40,7 +42,7 @@ TONE_REFLEX = (-0.20, 0.20)
 FEVER_HR = 7.2
 FEVER_RR = 1.4
 
-_DRIFTS = {
+VARIATION: Final = {
     "rate": (0.022, 600.0),
     "rate_hours": (0.05, 7200.0),
     "stroke": (0.05, 1500.0),
@@ -54,8 +56,6 @@ _DRIFTS = {
     "restlessness": (1.0, 240.0),
 }
 """Standard deviation and correlation time in s of the spontaneous variations."""
-
-_SIZE = {name: np.float32(size) for name, (size, _) in _DRIFTS.items()}
 
 
 def saturation(pressure: Floats) -> Floats:
@@ -75,11 +75,19 @@ class Rhythm:
 class Physiology:
     """State of N patients; one call of :meth:`advance` is a block of frames."""
 
-    def __init__(self, people: Population, interval: float, rng: np.random.Generator) -> None:
-        """``interval`` is the time from frame to frame in s."""
+    def __init__(
+        self,
+        people: Population,
+        interval: float,
+        rng: np.random.Generator,
+        variation: Mapping[str, tuple[float, float]] = VARIATION,
+    ) -> None:
+        """``interval`` is the time from frame to frame in s; ``variation`` as :data:`VARIATION`."""
         self._people = people
         count = len(people)
-        self._drifts = OrnsteinUhlenbeck([tau for _, tau in _DRIFTS.values()], count, interval, rng)
+        self._size = {name: np.float32(size) for name, (size, _) in variation.items()}
+        tau = [tau for _, tau in variation.values()]
+        self._drifts = OrnsteinUhlenbeck(tau, count, interval, rng)
         self._vagal = np.float32(interval / VAGAL)
         self._sympathetic = np.float32(interval / SYMPATHETIC)
         self._carbon = np.float32(interval / CARBON_DIOXIDE)
@@ -100,7 +108,7 @@ class Physiology:
         people = self._people
         frames = len(drives.rate)
         path = self._drifts.advance(frames)
-        drift = {name: path[:, row] * _SIZE[name] for row, name in enumerate(_DRIFTS)}
+        drift = {name: path[:, row] * size for row, (name, size) in enumerate(self._size.items())}
         awake = 1 - rhythm.sleep
         restless = np.maximum(drift["restlessness"] - np.float32(0.8), 0) * (0.1 + 0.9 * awake)
 

@@ -6,15 +6,21 @@ real person.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.arrays import Bools, Doubles, Floats, Ints
 
 WATER_VAPOUR = 713.0
 """Barometric less water vapour pressure at sea level, mmHg (alveolar gas equation)."""
 
 RESPIRATORY_QUOTIENT = 0.8
+
+ROOM_AIR = np.float32(0.21)
+
+CONTEXT = ("age", "female", "oxygen", "beta_blocker", "copd", "skin_tone")
+"""What a hospital may know of a patient beside the readings; 0 and 1 stand for no and yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +81,58 @@ class Population:
     def __len__(self) -> int:
         return len(self.age)
 
+    @property
+    def oxygen(self) -> Bools:
+        """Who breathes added oxygen, ``(N,)``."""
+        return self.fio2 > ROOM_AIR
 
-def draw(patients: int, rng: np.random.Generator) -> Population:
+
+class Setting(NamedTuple):
+    """Whom a kind of ward has, and what they are monitored with.
+
+    ``age`` is mean, standard deviation and limits in years. ``ill`` scales the shares of chronic
+    disease, ``reflex`` the baroreflex, which sedation and sepsis blunt, ``pulse`` the resting heart
+    rate, ``dip`` the fall of pressure at night, which intensive care lessens. All else are shares:
+    ``oxygen`` and ``arterial_line`` of those who breathe without a ventilator, or more, and
+    ``oxygen`` of those without chronic lung disease, or more.
+    """
+
+    age: tuple[float, float, float, float] = (64, 17, 18, 97)
+    ill: float = 1.0
+    reflex: float = 1.0
+    pulse: float = 1.0
+    dip: float = 1.0
+    ventilated: float = 0.05
+    oxygen: float = 0.2
+    mobile: float = 0.6
+    arterial_line: float = 0.15
+    capnograph: float = 0.12
+    temperature_probe: float = 0.2
+    cuff_on_probe_arm: float = 0.3
+
+
+def draw(patients: int, rng: np.random.Generator, setting: Setting = Setting()) -> Population:  # noqa: B008 - immutable
     """A population of ``patients`` persons."""
 
     def normal(mean: float, deviation: float, low: float, high: float) -> Floats:
         return (mean + deviation * rng.standard_normal(patients)).clip(low, high).astype(np.float32)
 
-    def chance(share: float | Floats) -> Bools:
+    def chance(share: float | Floats | Doubles) -> Bools:
         return rng.random(patients) < share
 
-    age = normal(64, 17, 18, 97)
+    age = normal(*setting.age)
     female = chance(0.48)
     bmi = np.exp(normal(3.3, 0.2, 2.8, 4.0))
-    copd = chance(np.where(age > 50, 0.15, 0.03).astype(np.float32))
-    hypertension = chance(((age - 20) / 110).clip(0.05, 0.6))
-    beta_blocker = chance(np.where(hypertension, 0.4, 0.12).astype(np.float32))
+    copd = chance(setting.ill * np.where(age > 50, 0.15, 0.03).astype(np.float32))
+    hypertension = chance(setting.ill * ((age - 20) / 110).clip(0.05, 0.6))
+    beta_blocker = chance(setting.ill * np.where(hypertension, 0.4, 0.12).astype(np.float32))
     skin_tone = rng.choice(6, patients, p=[0.12, 0.26, 0.24, 0.14, 0.12, 0.12]) + 1
     fitness = (normal(0, 1, -2.5, 2.5) - 0.5 * copd - 0.01 * (age - 64)).clip(-2.5, 2.5)
-    ventilated = chance(0.05)
-    oxygen = chance(np.where(copd, 0.4, 0.2).astype(np.float32)) | ventilated
+    ventilated = chance(setting.ventilated)
+    given = np.where(copd, max(0.4, setting.oxygen), setting.oxygen).astype(np.float32)
+    oxygen = chance(given) | ventilated
 
-    fio2 = np.where(oxygen, normal(0.31, 0.05, 0.24, 0.5), 0.21).astype(np.float32)
+    fio2 = np.where(oxygen, normal(0.31, 0.05, 0.24, 0.5), ROOM_AIR).astype(np.float32)
     paco2 = normal(39, 2.5, 33, 45) + copd * normal(5, 4, 0, 14)
     pao2 = np.where(copd, normal(65, 5, 58, 78), normal(93, 6, 76, 112) - 0.25 * (age - 55))
     pao2 = (pao2 + np.where(oxygen & ~copd, 12, 0)).clip(58, 125).astype(np.float32)
@@ -107,7 +143,7 @@ def draw(patients: int, rng: np.random.Generator) -> Population:
     mean_pressure = 83 + 0.1 * (age - 64) + 8 * hypertension + normal(0, 8, -20, 20)
     pulse_pressure = 48 + 0.4 * (age - 64) + normal(0, 8, -20, 20)
     rr = np.where(ventilated, normal(14.5, 1.5, 12, 20), normal(17.0, 2.8, 11, 24) + 1.5 * copd)
-    rate_gain = 1.1 - 0.007 * (age - 40)
+    rate_gain = setting.reflex * (1.1 - 0.007 * (age - 40)).clip(0.55, 1.25)
 
     return Population(
         age=age,
@@ -118,13 +154,13 @@ def draw(patients: int, rng: np.random.Generator) -> Population:
         beta_blocker=beta_blocker,
         skin_tone=skin_tone,
         fitness=fitness,
-        mobile=chance(0.6) & ~ventilated,
+        mobile=chance(setting.mobile) & ~ventilated,
         ventilated=ventilated,
         bedtime=normal(22.3, 0.7, 20.5, 24),
         waking=normal(6.6, 0.6, 5, 8.5),
-        dip=normal(0.12, 0.04, 0.0, 0.19),
+        dip=np.float32(setting.dip) * normal(0.12, 0.04, 0.0, 0.19),
         snores=chance(((bmi - 22) / 30).clip(0.05, 0.5)),
-        hr=np.exp(ln_hr).clip(57, 104).astype(np.float32),
+        hr=(setting.pulse * np.exp(ln_hr).clip(57, 104)).astype(np.float32),
         mean_pressure=mean_pressure.clip(75, 104).astype(np.float32),
         pulse_pressure=pulse_pressure.clip(30, 75).astype(np.float32),
         rr=rr.clip(12, 24).astype(np.float32),
@@ -133,18 +169,22 @@ def draw(patients: int, rng: np.random.Generator) -> Population:
         pao2=pao2,
         fio2=fio2,
         gas_exchange=(pao2 / alveolar).astype(np.float32),
-        rate_gain=(rate_gain.clip(0.55, 1.25) * np.where(beta_blocker, 0.4, 1)).astype(np.float32)
+        rate_gain=(rate_gain * np.where(beta_blocker, 0.4, 1)).astype(np.float32)
         * np.exp(normal(0, 0.2, -0.4, 0.4)),
         tone_gain=np.float32(1.5) * np.exp(normal(0, 0.2, -0.4, 0.4)),
         chemo_gain=np.where(copd, 1.2, 2.5).astype(np.float32),
-        arterial_line=chance(np.where(ventilated, 0.8, 0.15).astype(np.float32)),
-        capnograph=chance(0.12) | ventilated,
-        temperature_probe=chance(0.2),
+        arterial_line=chance(
+            np.where(ventilated, max(0.8, setting.arterial_line), setting.arterial_line).astype(
+                np.float32
+            )
+        ),
+        capnograph=chance(setting.capnograph) | ventilated,
+        temperature_probe=chance(setting.temperature_probe),
         cuff_period=rng.choice(
             np.array([300, 600, 900, 1800, 3600], dtype=np.float32),
             patients,
             p=[0.1, 0.1, 0.25, 0.3, 0.25],
         ),
         temperature_period=rng.choice(np.array([3600, 7200, 14400], dtype=np.float32), patients),
-        cuff_on_probe_arm=chance(0.3),
+        cuff_on_probe_arm=chance(setting.cuff_on_probe_arm),
     )

@@ -31,7 +31,7 @@ def readings(patients: Sequence[str], times: Ints, values: Floats) -> Iterator[R
     """
     for patient, moment, row in zip(patients, times.tolist(), values.tolist(), strict=True):
         vitals: dict[str, float | None] = {
-            name: int(value) if whole else round(value, 1)
+            name: int(value) if whole and value.is_integer() else round(value, 1)
             for name, value, whole in zip(NAMES, row, _WHOLE, strict=True)
             if not isnan(value)
         }

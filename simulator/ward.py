@@ -4,26 +4,25 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from simulator import population, scenarios
+from simulator import population, scenarios, styles
 from simulator.artefacts import Artefacts
+from simulator.charting import Charts
 from simulator.chronicle import Chronicle
-from simulator.devices import MAP, Devices, rounded
+from simulator.devices import MAP, Devices, Display, rounded
 from simulator.drives import Drives
-from simulator.episodes import ARTEFACTS, BENIGN, Episodes, act
+from simulator.episodes import Episodes, act
 from simulator.physiology import Physiology, Rhythm
 from simulator.plan import Plan
+from simulator.population import CONTEXT
 from simulator.random_walks import OrnsteinUhlenbeck
 from simulator.scenarios import SCENARIOS, Course
 from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.errors import UsageError
 from vitalwatch.messages import Truth
-from vitalwatch.vitals import COUNT
+from vitalwatch.vitals import COUNT, NAMES
 
 DEFAULT_START = 1_767_254_400_000
 """2026-01-01 08:00 UTC, in ms: a ward's first frame if nobody says otherwise."""
-
-EXERTION = 0.26
-"""Daily life raises the logarithm of the heart rate by no more, and that of pressure by half."""
 
 _BLOCK_SECONDS = 600.0
 """Daily life and time of day are looked at once a block, so a block may not be long."""
@@ -38,7 +37,8 @@ class Ward:
     walk, cough, eat, sleep, hurt and have artefacts. Onsets are uniform in ``onset``, seconds
     from the start; two equal numbers fix it. Deteriorations are drawn once, or again ``every`` so
     many seconds for those who are not in one. ``start_ms`` is the time of the first frame, UTC,
-    also the clock that patients live by.
+    also the clock that patients live by. ``style`` is one of :data:`simulator.styles.STYLES`: who
+    is watched, by what.
 
     Patients are read at moments of their own, spread evenly over the interval.
     """
@@ -54,30 +54,39 @@ class Ward:
         share: float = 0.5,
         onset: tuple[float, float] = (1800.0, 6 * 3600.0),
         every: float = np.inf,
+        style: str = "ward",
     ) -> None:
-        """Raises UsageError for an unknown scenario, no patients, or an interval below 1 s."""
+        """Raises UsageError for an unknown scenario or style, no patients, or an interval below
+        1 s.
+        """
         if patients < 1:
             raise UsageError(f"{patients} patients: a ward needs at least one")
         if interval < 1 or not np.isfinite(interval):
             raise UsageError(f"a reading interval of {interval} s: it must be 1 s or more")
         names = _names(scenarios)
-        streams = np.random.SeedSequence(seed).spawn(8)
-        person, planning, moments, body, wards, benign, faults, monitor = (
+        watched = styles.style(style)
+        streams = np.random.SeedSequence(seed).spawn(9)
+        person, planning, moments, body, wards, benign, faults, monitor, display = (
             np.random.default_rng(stream) for stream in streams
         )
         self.interval = interval
         self.start_ms = start_ms
-        self.population = population.draw(patients, person)
+        self.population = population.draw(patients, person, watched.people)
         self.patients = [f"sim-{seed}-{number:06d}" for number in range(patients)]
         self._plan = Plan(self.population, names, share, onset, every, planning)
         self._moment = moments.random(patients) * interval
         self._moment[0] = 0.0
-        self._physiology = Physiology(self.population, interval, body)
+        self._physiology = Physiology(self.population, interval, body, watched.variation)
         self._swing = OrnsteinUhlenbeck([900.0], patients, interval, wards)
-        self._benign = Episodes(BENIGN, self.population, benign)
-        self._faults = Episodes(ARTEFACTS, self.population, faults)
-        self._devices = Devices(self.population, interval, monitor)
+        self._benign = Episodes(watched.benign, self.population, benign)
+        self._faults = Episodes(watched.faults, self.population, faults)
+        self._devices = Devices(self.population, interval, monitor, watched.monitor)
         self._artefacts = Artefacts(self.population, interval, monitor)
+        self._display = Display(patients, interval, watched.monitor.refresh, display)
+        charting = watched.charting
+        self._charts = None if charting is None else Charts(patients, charting, display)
+        self._hidden = [name not in watched.vitals for name in NAMES]
+        self._style = watched
         # arrays of a block that fit into the processor's cache
         self._size = max(1, min(256, 65536 // patients, int(_BLOCK_SECONDS / interval)))
         self._drawn = 0
@@ -89,6 +98,11 @@ class Ward:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @property
+    def context(self) -> dict[str, Floats]:
+        """What may be known of each patient beside the readings, as :data:`population.CONTEXT`."""
+        return {name: getattr(self.population, name).astype(np.float32) for name in CONTEXT}
 
     def step(self) -> tuple[Ints, Floats]:
         """The next reading of every patient: times ``(N,)`` in ms, values ``(N, V)``.
@@ -137,8 +151,10 @@ class Ward:
         resting = (rhythm.sleep[0] > 0.3) | self._plan.during(begin, end)
         for name, episode in self._benign.advance(begin, end, resting).items():
             act(name, episode, times[:, episode.patients], drives)
-        np.minimum(drives.rate, EXERTION, out=drives.rate)
-        np.minimum(drives.setpoint, EXERTION / 2, out=drives.setpoint)
+        exertion = self._style.exertion
+        np.minimum(drives.rate, exertion, out=drives.rate)
+        np.minimum(drives.setpoint, exertion / 2, out=drives.setpoint)
+        np.minimum(drives.breathing, self._style.panting, out=drives.breathing)
         self._act(drives, times, begin, end)
         faults = self._faults.advance(begin, end, resting)
         if "motion" in faults:
@@ -153,7 +169,12 @@ class Ward:
         self._chronicle.judge(self._plan, latent, times)
         values, inflating = self._devices.measure(shown, times)
         self._artefacts.disturb(values, drives.motion, inflating, latent[:, MAP], faults, times)
-        self._block = np.ascontiguousarray(rounded(values).transpose(0, 2, 1))
+        values[:, self._hidden] = np.nan
+        self._display.hold(values)
+        if self._charts is not None:
+            self._charts.chart(values, times)
+        rounded(values, self._devices.averages)
+        self._block = np.ascontiguousarray(values.transpose(0, 2, 1))
         self._times = self.start_ms + np.rint(times * 1000).astype(np.int64)
         self._next = 0
         self._levels = latent
