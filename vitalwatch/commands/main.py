@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "score",
     "replay",
     "simulate",
+    "compare",
     "train",
     "gradient",
     "evaluate",
