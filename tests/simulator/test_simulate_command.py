@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from simulator.scenarios import NAMES
+from simulator.styles import STYLES
 from vitalwatch.commands import simulate
 from vitalwatch.errors import BrokerError, ConfigurationError, UsageError
 from vitalwatch.messages import Reading, Truth
@@ -39,6 +40,27 @@ def test_a_file_of_readings_and_one_of_the_truth(tmp_path: Path) -> None:
     assert again.read_bytes() == readings.read_bytes()
 
 
+def test_a_style_has_its_vitals_and_its_interval(tmp_path: Path) -> None:
+    path = tmp_path / "wrists.jsonl"
+    assert command("--style", "wearable", "--patients", 3, "--duration", "2m", "--to", path) == 0
+    decoded = [msgspec.json.decode(line, type=Reading) for line in path.read_bytes().splitlines()]
+    assert 300 < len(decoded) <= 360
+    assert set().union(*(reading.vitals for reading in decoded)) == {"hr", "spo2", "rr"}
+
+
+def test_charts_and_stored_means_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "minutes.csv"
+    words = ["--style", "bedside", "--patients", 3, "--duration", "1h", "--interval", "1m"]
+    assert command(*words, "--to", path) == 0
+    rows = path.read_text().splitlines()[1:]
+    tenths = [row.split(",")[2] for row in rows]
+    assert any("." in value for value in tenths)
+    assert command("--style", "charted", "--duration", "5h", "--to", tmp_path / "charts.csv") == 0
+    charts = (tmp_path / "charts.csv").read_text().splitlines()[1:]
+    assert 80 < len(charts) < 400
+    assert any(",,,,,," in row for row in charts)
+
+
 def test_without_a_file_readings_go_to_standard_output_and_messages_do_not(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
@@ -57,6 +79,7 @@ def test_without_a_file_readings_go_to_standard_output_and_messages_do_not(
         ["--to", "ward.txt", "--duration", "1m"],
         ["--kafka", "--speed", "10"],
         ["--scenario", "plague", "--duration", "1m"],
+        ["--style", "moon", "--duration", "1m"],
         ["--interval", "0.5s", "--duration", "1m"],
         ["--seed", "-1", "--duration", "1m"],
     ],
@@ -108,6 +131,6 @@ def test_help_names_every_scenario_and_shows_examples(
     with pytest.raises(SystemExit):
         command("--help")
     text = capsys.readouterr().out
-    assert all(name in text for name in NAMES)
+    assert all(name in text for name in (*NAMES, *STYLES))
     assert "examples:" in text
     assert "--truth FILE" in text

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from simulator import Ward, scenarios
+from simulator import Ward, scenarios, styles
 from simulator.publish import (
     JsonLines,
     Live,
@@ -50,11 +50,15 @@ scenarios (--scenario): mixed (any of them), none (stable patients only), or som
   {", ".join(scenarios.NAMES[4:9])},
   {", ".join(scenarios.NAMES[9:])}
 
+styles (--style): how the patients are watched, and so what is seen of them
+{chr(10).join(f"  {style.name:10}{style.about}" for style in styles.STYLES.values())}
+
 examples:
   vitalwatch simulate --patients 4                      four patients, live, on the screen
   vitalwatch simulate --patients 1000 --duration 1d --to ward.jsonl.gz --truth truth.jsonl
                                                         a day of a large ward, as fast as possible
   vitalwatch simulate --scenario sepsis --share 1 --onset 1h --duration 16h --to sepsis.csv
+  vitalwatch simulate --style charted --duration 2d --to charts.csv
   vitalwatch simulate --patients 200 --kafka            live to Kafka, until Ctrl+C
   vitalwatch simulate --kafka --duration 6h --speed 60 --topics-prefix trial
                                                         six hours to Kafka within six minutes
@@ -132,9 +136,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     ward.add_argument(
         "--interval",
         type=_duration,
-        default=5.0,
         metavar="TIME",
-        help="time between a patient's readings, 1s or more [default: 5s]",
+        help="time between a patient's readings, 1s or more [default: the style's; ward: 5s]",
+    )
+    ward.add_argument(
+        "--style",
+        default="ward",
+        metavar="NAME",
+        help="how patients are watched: a name from below [default: ward]",
     )
     ward.add_argument(
         "--duration", type=_duration, metavar="TIME", help="simulated time; else until Ctrl+C"
@@ -208,12 +217,13 @@ def run(arguments: argparse.Namespace) -> int:
     ward = Ward(
         arguments.patients,
         arguments.seed,
-        arguments.interval,
+        arguments.interval or styles.style(arguments.style).interval,
         start_ms=_start(arguments, speed),
         scenarios=_scenarios(arguments.scenario),
         share=arguments.share,
         onset=arguments.onset,
         every=max(86_400.0, arguments.onset[1]),
+        style=arguments.style,
     )
     frames = None if duration is None else max(1, round(duration / ward.interval))
     readings, interrupted = 0, False
