@@ -74,7 +74,7 @@ EFFECTS: Final[dict[str, tuple[float, dict[str, float]]]] = {
         20,
         {"rate": 0.07, "breathing": 0.50, "setpoint": 0.02, "shunt": 0.04, "motion": 0.25},
     ),
-    "stimulus": (8, {"rate": 0.11, "breathing": 0.2, "setpoint": 0.06, "motion": 0.3}),
+    "stimulus": (8, {"rate": 0.17, "breathing": 0.2, "setpoint": 0.06, "motion": 0.3}),
     "exercise": (60, {"rate": 0.46, "breathing": 0.45, "setpoint": 0.03, "motion": 0.2}),
     "excitement": (25, {"rate": 0.14, "breathing": 0.12, "setpoint": 0.06, "motion": 0.05}),
     "pain": (240, {"rate": 0.11, "setpoint": 0.08, "breathing": 0.14, "motion": 0.05}),

@@ -103,6 +103,7 @@ def figures(
         kept = np.isfinite(course)
         own, seen = times[kept], course[kept]
         enough = len(seen) >= FEWEST
+        found[Figure(vital.name, "level")] = float(np.median(seen)) if enough else np.nan
         found[Figure(vital.name, "spread")] = float(seen.std()) if enough else np.nan
         for lag in lags:
             memory = autocorrelation(own, seen, lag) if enough else np.nan

@@ -91,17 +91,21 @@ class Setting(NamedTuple):
     """Whom a kind of ward has, and what they are monitored with.
 
     ``age`` is mean, standard deviation and limits in years. ``ill`` scales the shares of chronic
-    disease, ``reflex`` the baroreflex, which sedation and sepsis blunt, ``pulse`` the resting heart
-    rate, ``dip`` the fall of pressure at night, which intensive care lessens. All else are shares:
-    ``oxygen`` and ``arterial_line`` of those who breathe without a ventilator, or more, and
-    ``oxygen`` of those without chronic lung disease, or more.
+    disease, ``reflex`` the baroreflex, which sedation and sepsis blunt, ``pulse`` and ``breaths``
+    the resting heart and respiratory rate, ``dip`` the fall of pressure at night, which intensive
+    care lessens; ``pressure`` and ``pulsation`` are added to mean and pulse pressure in mmHg. All
+    else are shares: ``oxygen`` and ``arterial_line`` of those who breathe without a ventilator, or
+    more, and ``oxygen`` of those without chronic lung disease, or more.
     """
 
     age: tuple[float, float, float, float] = (64, 17, 18, 97)
     ill: float = 1.0
     reflex: float = 1.0
     pulse: float = 1.0
+    breaths: float = 1.0
     dip: float = 1.0
+    pressure: float = 0.0
+    pulsation: float = 0.0
     ventilated: float = 0.05
     oxygen: float = 0.2
     mobile: float = 0.6
@@ -161,9 +165,11 @@ def draw(patients: int, rng: np.random.Generator, setting: Setting = Setting()) 
         dip=np.float32(setting.dip) * normal(0.12, 0.04, 0.0, 0.19),
         snores=chance(((bmi - 22) / 30).clip(0.05, 0.5)),
         hr=(setting.pulse * np.exp(ln_hr).clip(57, 104)).astype(np.float32),
-        mean_pressure=mean_pressure.clip(75, 104).astype(np.float32),
-        pulse_pressure=pulse_pressure.clip(30, 75).astype(np.float32),
-        rr=rr.clip(12, 24).astype(np.float32),
+        mean_pressure=np.maximum(mean_pressure.clip(75, 104) + setting.pressure, 75).astype(
+            np.float32
+        ),
+        pulse_pressure=(pulse_pressure.clip(30, 75) + setting.pulsation).astype(np.float32),
+        rr=(setting.breaths * rr.clip(12, 24)).astype(np.float32),
         temperature=normal(36.9, 0.3, 36.1, 37.7),
         paco2=paco2.astype(np.float32),
         pao2=pao2,

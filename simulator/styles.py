@@ -50,7 +50,16 @@ class Style:
 _WARD: Final = Style("ward", "a general ward: monitors, cuffs, spot temperatures")
 
 _INTENSIVE: Final = Setting(
-    ventilated=0.35, oxygen=0.6, mobile=0.0, arterial_line=0.8, reflex=0.35, dip=0.6
+    pulse=1.03,
+    breaths=1.08,
+    ventilated=0.3,
+    oxygen=0.6,
+    mobile=0.0,
+    arterial_line=0.8,
+    reflex=0.35,
+    dip=0.6,
+    pressure=-7.0,
+    pulsation=7.0,
 )
 
 _NURSED: Final = (
@@ -66,7 +75,7 @@ _UNREST: Final = dict(VARIATION) | {
     "breathing": (0.06, 900.0),
     "rate_hours": (0.035, 7200.0),
     "pressure_waves": (0.006, 7.0),
-    "stroke": (0.075, 1800.0),
+    "stroke": (0.10, 1800.0),
     "setpoint": (0.028, 3600.0),
     "resistance": (0.09, 520.0),
 }
@@ -77,14 +86,14 @@ _BEDSIDE: Final = Style(
     interval=1.0,
     people=_INTENSIVE,
     variation=_UNREST,
-    panting=0.55,
+    panting=0.48,
     monitor=Monitor(
         averages=True, size=(1.7, 0.38, 1.6, 1.0), tau=(3.5, 6.0, 8.0, 14.0), assisted=0.6
     ),
     benign=_NURSED,
     faults=(
         *ARTEFACTS,
-        Kind("damped", 55 * MINUTE, 110, 0.5, False, with_line),
+        Kind("damped", 38 * MINUTE, 125, 0.5, False, with_line),
         Kind("closed", 1.6 * HOUR, 150, 0.7, False, with_line),
     ),
 )
@@ -94,11 +103,11 @@ _SEDATION: Final = Style(
     "an oximeter during procedures under sedation",
     interval=1.0,
     vitals=("hr", "spo2"),
-    people=Setting(ventilated=0.0, oxygen=1.0, mobile=0.0),
-    monitor=Monitor(refresh=4.0, size=(2.5, 0.68, 1.3, 1.0), tau=(26.0, 26.0, 13.0, 14.0)),
-    benign=(Kind("stimulus", 6 * MINUTE, 40, 0.8, False, everyone),),
+    people=Setting(ventilated=0.0, oxygen=1.0, mobile=0.0, pulse=0.8),
+    monitor=Monitor(refresh=4.0, size=(2.0, 0.68, 1.3, 1.0), tau=(28.0, 26.0, 13.0, 14.0)),
+    benign=(Kind("stimulus", 4.5 * MINUTE, 40, 0.8, False, everyone),),
     faults=(
-        Kind("motion", 8 * MINUTE, 25, 0.9, False, everyone),
+        Kind("motion", 12 * MINUTE, 25, 0.9, False, everyone),
         *ARTEFACTS[1:],
         Kind("no_pulse", 8 * MINUTE, 10, 0.8, False, everyone),
     ),
@@ -108,7 +117,7 @@ _CHARTED: Final = Style(
     "charted",
     "intensive care as charted by nurses, about hourly",
     interval=60.0,
-    people=_INTENSIVE._replace(ventilated=0.2, arterial_line=0.2, cuff_on_probe_arm=0.0),
+    people=_INTENSIVE._replace(pulse=1.0, ventilated=0.2, arterial_line=0.2, cuff_on_probe_arm=0.0),
     variation=_UNREST
     | {
         "rate": (0.025, 600.0),
@@ -116,15 +125,15 @@ _CHARTED: Final = Style(
         "restlessness": (1.6, 900.0),
         "resistance": (0.065, 600.0),
         "setpoint": (0.022, 3600.0),
-        "stroke": (0.10, 1500.0),
-        "breathing": (0.11, 5400.0),
-        "shunt": (0.085, 7200.0),
+        "stroke": (0.11, 1800.0),
+        "breathing": (0.09, 5400.0),
+        "shunt": (0.07, 7200.0),
         "fever": (0.42, 9000.0),
     },
     exertion=0.16,
-    panting=0.55,
+    panting=0.4,
     monitor=Monitor(
-        size=(2.0, 0.4, 2.0, 1.0), drift=(1.2, 2.0, 0.05), cuff=(7.0, 4.0), on_demand=True
+        size=(2.0, 0.4, 2.1, 1.0), drift=(1.25, 2.0, 0.05), cuff=(7.0, 4.0), on_demand=True
     ),
     benign=_NURSED,
     charting=Charting(),
@@ -139,7 +148,7 @@ _WEARABLE: Final = Style(
         age=(38, 12, 18, 70), ill=0.3, ventilated=0.0, oxygen=0.0, mobile=1.0, pulse=0.88
     ),
     variation=dict(VARIATION) | {"rate_hours": (0.035, 7200.0)},
-    exertion=0.41,
+    exertion=0.4,
     panting=0.55,
     monitor=Monitor(size=(2.9, 0.85, 1.3, 1.0), tau=(6.0, 45.0, 13.0, 14.0)),
     benign=(
