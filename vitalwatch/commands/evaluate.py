@@ -122,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     """All detectors on one data set after the other; each is printed as soon as it is done."""
+    if arguments.patients < 2:
+        raise UsageError("--patients must be 2 or more: half of them are tested on")
     if arguments.output is not None:
         _prepare(arguments.output)
     from vitalwatch.evaluation import checks, learned, plots, run, tables

@@ -9,9 +9,10 @@ import numpy as np
 from vitalwatch.arrays import Doubles, Floats
 from vitalwatch.evaluation import metrics
 from vitalwatch.evaluation.detectors import NEWS2, SAFETY, Detector
-from vitalwatch.evaluation.logic import Quiet, Raised, Threshold, alarms
+from vitalwatch.evaluation.logic import Raised, Threshold, alarms
 from vitalwatch.evaluation.metrics import Counts
 from vitalwatch.evaluation.streams import DataSet
+from vitalwatch.evaluation.thresholds import Quiet
 
 RATES: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 """False alarms a patient-day to which thresholds are set on people to calibrate with."""

@@ -82,12 +82,10 @@ def judge(data: DataSet, raised: Raised) -> Counts:
             lead[number] = event.onset - times[found[0]]
         early[who] += bool(len(within(event, event.begin, event.early)))
     false = data.quiet[raised.begin]
-    total = np.concatenate(([0.0], np.cumsum(data.duration)))
 
     def by_person(weights: Doubles | Bools, owners: Ints) -> Doubles:
         return np.bincount(owners, weights=weights, minlength=people).astype(np.float64)
 
-    watched = data.person[data.streams.record]
     return Counts(
         events=events,
         caught=caught,
@@ -96,9 +94,9 @@ def judge(data: DataSet, raised: Raised) -> Counts:
         alarms=by_person(np.ones(len(times)), owner),
         true=by_person(true & ~false, owner),
         false=by_person(false, owner),
-        days=by_person(data.duration, watched),
-        quiet=by_person(data.duration * data.quiet, watched),
-        in_alarm=by_person(total[raised.end] - total[raised.begin], owner),
+        days=data.watched[0],
+        quiet=data.watched[1],
+        in_alarm=by_person(data.elapsed[raised.end] - data.elapsed[raised.begin], owner),
         person=np.array([data.person[event.record] for event in counted], dtype=np.int64),
         kind=[event.kind for event in counted],
         delay=delay,

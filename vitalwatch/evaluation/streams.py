@@ -207,6 +207,22 @@ class DataSet:
                 due[self._span(event.record, event.begin, event.onset)] = True
         return due
 
+    @cached_property
+    def elapsed(self) -> Doubles:
+        """Days that all readings before each stand for, and at last all of them, (n + 1,)."""
+        return np.concatenate(([0.0], np.cumsum(self.duration)))
+
+    @cached_property
+    def watched(self) -> Doubles:
+        """Days of each person, and those of them on which alarms are false, (2, P)."""
+        whose, people = self.person[self.streams.record], len(self.names)
+        return np.stack(
+            [
+                np.bincount(whose, weights=weights, minlength=people)
+                for weights in (self.duration, self.duration * self.quiet)
+            ]
+        )
+
     def _span(self, record: int, begin: int, end: int) -> slice:
         """Where the readings of a record from ``begin`` to ``end`` lie."""
         first, last = self.streams.edges[record : record + 2].tolist()

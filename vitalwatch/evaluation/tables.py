@@ -46,8 +46,8 @@ def markdown(found: Comparison) -> str:
         parts += [f"### {title}, by false alarms a patient-day\n", _by_rate(found, name)]
     parts += [
         "A cell is the share of events, its 95 % interval by bootstrap over people, and the share "
-        "that as many alarms, bunched alike, would catch by chance. An alarm that has been on since "
-        "before an event's time is none of it, so more alarms can catch less.\n"
+        "that as many alarms, bunched alike, would catch by chance. An alarm that has been on for "
+        "longer than an event's time is none of it, so more alarms can catch less.\n"
     ]
     for rate in DETAILED:
         parts += [f"### At {rate:g} false alarms a patient-day\n", _detailed(found, rate)]
