@@ -159,6 +159,17 @@ def test_artefacts_are_no_targets() -> None:
     assert near.sum() > 0.9 * seen.sum()
 
 
+def test_half_of_the_patients_have_been_watched_for_long() -> None:
+    ward = stream(Rate(5, 1, 4, 1), size=Size(40, 4, 64))
+    heart = vitals.INDEX["hr"]
+    long = ward._past.watched[:, heart] > 0
+    assert 8 <= long.sum() <= 32
+    first = ward.chunk(0).features[0]
+    off = np.abs(first[:, layout.MEAN] - first[:, layout.LAST])[:, heart]
+    assert (off[~long] == 0).all()  # the first value is all that there is
+    assert 0 < np.median(off[long]) < 1
+
+
 def test_each_part_of_the_context_is_unknown_of_some() -> None:
     people = Ward(patients=400, seed=4, interval=60)
     who = streams.context(people, np.random.default_rng(1))

@@ -153,6 +153,9 @@ class _Stream:
         self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
         self._interval = rate.interval
         self._context = context(people, random)
+        self._past = _past(
+            np.where(self._clean & self._calm[..., None], self._value, np.nan), random
+        )
         self._memory = features.Memory.blank(self._columns)
         self._before: Ints = self._times[0]
 
@@ -165,7 +168,7 @@ class _Stream:
         at, after = shown[:-1], shown[1:]
         times = self._times[at, who]
         if place == 0:
-            self._memory = features.Memory.blank(len(who))
+            self._memory = features.Memory(np.ascontiguousarray(self._past.parts[:, who]))
             self._before = times[0]
         elapsed = np.diff(times, axis=0, prepend=self._before[None]) / 1000
         self._before = times[-1]
@@ -221,6 +224,28 @@ def context(people: Ward, random: np.random.Generator) -> Floats:
         for i, yes in enumerate((persons.female, persons.fio2 > 0.21, persons.beta_blocker))
     ]
     return np.stack((age, known[0], *signs), axis=1).astype(np.float32)
+
+
+def _past(calm: Floats, random: np.random.Generator) -> features.Memory:
+    """What is remembered of each patient when a ward begins.
+
+    Of half of them nothing. The rest have been watched for long, so that a network also learns what
+    it meets after a day at a reading a second, which no ward lasts: their baseline is about that of
+    their ``calm`` values ``(F, N, V)``, standardised, NaN where there is none.
+    """
+    memory = features.Memory.blank(calm.shape[1])
+    count = (~np.isnan(calm)).sum(axis=0)
+    mean = np.nansum(calm, axis=0) / np.maximum(count, 1)
+    away = np.nansum(np.abs(calm - mean), axis=0) / np.maximum(count, 1)
+    usual = (count >= 3) & np.asarray(random.random((calm.shape[1], 1)) < 0.5)
+    # Hours drift away from one another, and so spread more than one hour does.
+    mean = mean + random.normal(0, 0.3, mean.shape)
+    spread = np.maximum(1.25 * away * np.exp(random.uniform(0, 0.8, away.shape)), features.STEP)
+    memory.mean[usual] = memory.last[usual] = mean[usual]
+    memory.deviation[usual] = np.maximum(spread, 0.1)[usual]
+    memory.watched[usual] = features.BASELINE_SECONDS
+    memory.age[usual] = random.uniform(0, 1800, mean.shape)[usual]
+    return memory
 
 
 def _never_squashed() -> np.float32:
