@@ -19,7 +19,17 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks import breakdown, burst, latency, machine, network, restart, scale, throughput
+from tests.benchmarks import (
+    breakdown,
+    burst,
+    latency,
+    machine,
+    network,
+    pipeline,
+    restart,
+    scale,
+    throughput,
+)
 from tests.benchmarks.context import FULL, QUICK, TRIAL, Context
 from tests.benchmarks.figures import Figure, table
 
@@ -28,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Figure]]] = {
     "latency": latency.measure,
     "patients": scale.patients,
     "workers": scale.workers,
+    "pipeline": pipeline.measure,
     "burst": burst.measure,
     "restart": restart.measure,
     "network": network.measure,

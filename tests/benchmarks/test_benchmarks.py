@@ -20,7 +20,7 @@ import pytest
 import torch
 from kafka.record import MemoryRecords
 
-from tests.benchmarks import breakdown, throughput
+from tests.benchmarks import breakdown, pipeline, throughput
 from tests.benchmarks.cluster import Cluster, Progress
 from tests.benchmarks.context import TRIAL, Context
 from tests.benchmarks.figures import Figure, Target, ratio, short, table
@@ -195,6 +195,15 @@ def test_the_daemon_and_what_it_is_compared_with_read_a_whole_topic(context: Con
     assert scored["readings"] == 100
     # This raises unless each is scored once; how fast cannot be told of so few.
     throughput.daemon(context, prefix, check=True)
+
+
+def test_the_daemon_works_with_a_helper_and_without(context: Context) -> None:
+    figures = {figure.name: figure.values for figure in pipeline.measure(context)}
+    assert figures.keys() == {
+        "daemon with a helper thread",
+        "daemon on one thread",
+        "with a helper thread / on one",
+    }
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")
