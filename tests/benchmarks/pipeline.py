@@ -45,15 +45,14 @@ def measure(context: Context) -> list[Figure]:
                     context.size.readings,
                     *flags,
                 )
-            # NaN where all was committed at once.
-            rates[name].append(found["readings"] / (found["seconds"] or math.nan))
+            rates[name].append(found["rate"])
             context.say(f"  daemon {name}: {rates[name][-1]:,.0f} readings/s")
     helped, alone = (Figure(f"daemon {name}", r, "readings/s") for name, r in rates.items())
     return [helped, alone, ratio("with a helper thread / on one", helped, alone)]
 
 
 def main() -> None:
-    """Score a whole topic in this process; print how long it took from the first commit on."""
+    """Score a whole topic in this process; print readings a second, from the first commit on."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("prefix")
@@ -89,7 +88,8 @@ def main() -> None:
             if scored >= given.readings and not stop.is_set():
                 ended = time.perf_counter()
                 stop.set()
-    print(json.dumps({"readings": scored - first, "seconds": ended - began}))
+    # NaN where all was committed at once.
+    print(json.dumps({"rate": (scored - first) / (ended - began) if scored > first else math.nan}))
 
 
 if __name__ == "__main__":
