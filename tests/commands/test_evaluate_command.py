@@ -59,7 +59,7 @@ def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(
         (["--recordings", "nowhere"], 78, "nowhere"),
         (["--full", "--output", "/dev/null/x"], 78, "/dev/null"),
         (["--full", "--beside", "nowhere.safetensors"], 78, "nowhere.safetensors"),
-        (["--full", "--patients", "1"], 2, "--patients"),
+        (["--full", "--patients", "0"], 2, "--patients"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_work(

@@ -7,7 +7,7 @@ from tests.evaluation.people import data_set, event, minutely
 from vitalwatch.arrays import Doubles
 from vitalwatch.evaluation import metrics
 from vitalwatch.evaluation.logic import Raised
-from vitalwatch.evaluation.streams import MINUTE, DataSet
+from vitalwatch.evaluation.streams import MINUTE, Benign, DataSet
 
 
 def alarms(data: DataSet, *at: tuple[int, int, int]) -> Raised:
@@ -157,3 +157,20 @@ def test_an_interval_holds_the_figure_and_that_of_a_difference_with_itself_is_no
     slack = 1e-9 + 0.15 * (high - low)
     assert low - slack <= top.sum() / bottom.sum() <= high + slack
     assert metrics.interval(samples - samples) == (0, 0)
+
+
+def test_alarms_are_put_down_to_the_benign_event_in_which_they_are_raised() -> None:
+    data = data_set([minutely(601), minutely(601)], [event(0, 300)])
+    begin = int(data.streams.times[0])
+    spells = [(0, "walk", 100, 110), (0, "walk", 280, 290), (1, "walk", 100, 110), (1, "nap", 0, 9)]
+    data.benign.extend(
+        Benign(r, kind, begin + first * MINUTE, begin + last * MINUTE)
+        for r, kind, first, last in spells
+    )
+    raised = alarms(
+        data,
+        (0, 112, 120),  # soon after the first walk
+        (0, 285, 290),  # within an event: not false
+        (1, 50, 60),  # in none
+    )
+    assert metrics.per_hundred(data, raised) == {"nap": 0, "walk": pytest.approx(100 / 3)}

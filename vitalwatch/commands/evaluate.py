@@ -122,8 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     """All detectors on one data set after the other; each is printed as soon as it is done."""
-    if arguments.patients < 2:
-        raise UsageError("--patients must be 2 or more: half of them are tested on")
+    if arguments.patients < 1:
+        raise UsageError("--patients must be 1 or more")
     if arguments.output is not None:
         _prepare(arguments.output)
     from vitalwatch.evaluation import checks, learned, plots, run, tables
@@ -148,8 +148,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         found = run.under_test(model, settings.alarms.budget, others, report)
         size = run.Size(
             train=arguments.patients,
-            calibrate=arguments.patients // 2,
-            test=arguments.patients // 2,
+            calibrate=arguments.patients,
+            test=arguments.patients,
             hours=arguments.hours,
             interval=arguments.interval,
         )

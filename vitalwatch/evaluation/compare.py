@@ -19,6 +19,7 @@ RATES: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 NEWS2_OF_7: Final = "NEWS2 of 7"
 LIMIT_ALARM: Final = "the limit alarm"
+PER_HUNDRED: Final = "false alarms per 100 "
 
 _CURVE: Final = 24  # points
 
@@ -111,6 +112,10 @@ def compare(
             raised = alarms(test.streams, tested, threshold)
             counts = metrics.judge(test, raised)
             figures, samples = _figures(counts, weights, rate)
+            figures |= {
+                f"{PER_HUNDRED}{kind}": Figure(value)
+                for kind, value in metrics.per_hundred(test, raised).items()
+            }
             figures |= _chances(test, raised) | _leads(test, counts, references)
             drawn |= {(rate, name): sample for name, sample in samples.items()}
             operations.append(Operation(rate, threshold, counts, figures))

@@ -17,6 +17,9 @@ from vitalwatch.evaluation.streams import MINUTE, DataSet, Event
 DRAWS: Final = 1000
 """Bootstrap samples."""
 
+TRAILING: Final = 2 * MINUTE
+"""So long after a benign event an alarm is still put down to it."""
+
 _LENGTHS: Final = 12
 """So many lengths of the events' stretches stand for all where chance is asked for."""
 
@@ -164,6 +167,21 @@ def _covered(spans: Doubles, record: Ints, at: Doubles, length: float) -> float:
             reach = max(reach, at[k])
             k += 1
     return covered / room if room > 0 else np.nan
+
+
+def per_hundred(data: DataSet, raised: Raised) -> dict[str, float]:
+    """False alarms raised during benign events and artefacts, per 100 of each kind.
+
+    Or within TRAILING after: an alarm waits for its delay.
+    """
+    times = np.where(data.quiet[raised.begin], data.streams.times[raised.begin], -1)
+    starts = np.searchsorted(raised.record, np.arange(len(data.streams) + 1)).tolist()
+    counts: dict[str, list[int]] = {}
+    for record, kind, begin, end in data.benign:
+        own = times[starts[record] : starts[record + 1]]
+        found = int(np.count_nonzero((own >= begin) & (own <= end + TRAILING)))
+        counts.setdefault(kind, []).append(found)
+    return {kind: 100 * sum(found) / len(found) for kind, found in sorted(counts.items())}
 
 
 def average_precision(labels: Bools, scores: Floats) -> float:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.evaluation.streams import MINUTE, DataSet, Event, Streams
+from vitalwatch.evaluation.streams import MINUTE, Benign, DataSet, Event, Streams
 from vitalwatch.training.data import Purpose, ward
 from vitalwatch.training.people import Side
 
@@ -65,5 +65,10 @@ def load(side: Side, patients: int, hours: float, interval: float, seed: int) ->
         sides=[side] * patients,
         events=events,
         longest=5 * MINUTE,
+        benign=[
+            Benign(place[truth.patient], truth.event, truth.onset, truth.end)
+            for truth in people.truth
+            if truth.benign
+        ],
         groups={name: group.tolist() for name, group in groups.items()},
     )

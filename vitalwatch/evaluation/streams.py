@@ -143,6 +143,15 @@ class Event(NamedTuple):
     counted: bool = True
 
 
+class Benign(NamedTuple):
+    """Something that passes and harms nobody, or an artefact: times in ms."""
+
+    record: int
+    kind: str
+    begin: int
+    end: int
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Records of people, what happened in them, and which people may be used for what.
@@ -151,6 +160,7 @@ class DataSet:
     attribute each person's group, by the same places. A reading stands for the time to the next,
     but at most for ``longest`` ms. ``matched`` is the stretch before an onset, ms (from, to), in
     which scores are compared at equal times since the start; None where that says nothing.
+    ``benign`` is what is known to have been no reason for an alarm.
     """
 
     name: str
@@ -163,6 +173,7 @@ class DataSet:
     longest: int
     matched: tuple[int, int] | None = None
     groups: Mapping[str, list[str]] = field(default_factory=dict)
+    benign: list[Benign] = field(default_factory=list)
 
     def select(self, side: Side) -> "DataSet":
         """Only the people of one side."""
@@ -180,6 +191,7 @@ class DataSet:
             self.longest,
             self.matched,
             {name: [group[k] for k in kept] for name, group in self.groups.items()},
+            [b._replace(record=place[b.record]) for b in self.benign if b.record in place],
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
@@ -12,6 +13,7 @@ from vitalwatch.evaluation import metrics
 from vitalwatch.evaluation.compare import (
     LIMIT_ALARM,
     NEWS2_OF_7,
+    PER_HUNDRED,
     RATES,
     Comparison,
     Figure,
@@ -52,6 +54,9 @@ def markdown(found: Comparison) -> str:
     for rate in DETAILED:
         parts += [f"### At {rate:g} false alarms a patient-day\n", _detailed(found, rate)]
     parts += ["### At the detectors' own settings\n", _detailed(found, None)]
+    if found.test.benign:
+        title = f"### False alarms per 100 benign events and artefacts, at {GROUPED:g} a day"
+        parts += [title + "\n", _benign(found)]
     if found.test.groups:
         title = f"### Subgroups, {found.results[0].name} at {GROUPED:g} false alarms a patient-day"
         parts += [title + "\n", _groups(found)]
@@ -184,6 +189,18 @@ def _by_group(
         for group in sorted(set(groups)):
             members = [each == group for each in groups]
             yield attribute, group, of_group(operation.counts, members, weights)
+
+
+def _benign(found: Comparison) -> str:
+    kinds = sorted({each.kind for each in found.test.benign})
+    count = Counter(each.kind for each in found.test.benign)
+    rows = [["how many", *(f"{count[kind]}" for kind in kinds)]]
+    for result in found.results:
+        operation = result.at(GROUPED)
+        if operation is not None:
+            values = (operation.figures[f"{PER_HUNDRED}{kind}"].value for kind in kinds)
+            rows.append([result.name, *(f"{value:.1f}" for value in values)])
+    return _table(["", *(kind.replace("_", " ") for kind in kinds)], rows)
 
 
 def _groups(found: Comparison) -> str:
