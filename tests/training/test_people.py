@@ -53,7 +53,11 @@ def test_a_folder_without_the_collection_is_said(tmp_path: Path) -> None:
         people.people(tmp_path, "bidmc-numerics")
 
 
-@pytest.mark.parametrize("content", [b"patient,time\n", gzip.compress(b"who,time\na,1\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"patient,time\n", gzip.compress(b"who,time\na,1\n")],
+    ids=["no gzip", "no patients"],
+)
 def test_a_list_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "noneeg").mkdir()
     (tmp_path / "noneeg" / "vitals.csv.gz").write_bytes(content)
