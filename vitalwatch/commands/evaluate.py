@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from simulator.styles import STYLES
 from vitalwatch import config
 from vitalwatch.errors import ConfigurationError, UsageError
 
@@ -48,6 +49,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--by-event", action="store_true", help="also print each kind of event")
     wide = parser.add_argument_group("comparison with baselines")
     wide.add_argument("--full", action="store_true", help="compare on simulated patients")
+    wide.add_argument(
+        "--style", choices=tuple(STYLES), default="ward",
+        help="how those are watched [default: ward]",
+    )  # fmt: skip
     wide.add_argument("--recordings", type=Path, metavar="DIR", help="compare on recordings in DIR")
     wide.add_argument("--output", type=Path, metavar="DIR", help="also write tables, CSV, plots")
     wide.add_argument(
@@ -152,6 +157,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             test=arguments.patients,
             hours=arguments.hours,
             interval=arguments.interval,
+            style=arguments.style,
         )
         out.print(f"Model {model.fingerprint}.\n")
         comparisons = run.comparisons(

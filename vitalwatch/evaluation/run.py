@@ -29,6 +29,7 @@ class Size(NamedTuple):
     test: int
     hours: float
     interval: float
+    style: str = "ward"
 
 
 class Report(NamedTuple):
@@ -83,7 +84,7 @@ def on_simulated(found: Sequence[Detector], size: Size, seed: int, report: Repor
         "test": size.test,
     }
     train, calibrate, test = (
-        simulated.load(side, count, size.hours, size.interval, seed)
+        simulated.load(side, count, size.hours, size.interval, seed, size.style)
         for side, count in patients.items()
     )
     return compare(found, train, calibrate, test, lambda name: report.step(f"{test.title}: {name}"))
@@ -103,7 +104,8 @@ def on_recordings(
             report.step(f"{data.title}: simulating")
             sides: tuple[Side, ...] = ("train", "calibrate")
             train, calibrate = (
-                simulated.load(side, size.calibrate, size.hours, _MINUTE_S, seed) for side in sides
+                simulated.load(side, size.calibrate, size.hours, _MINUTE_S, seed, "bedside")
+                for side in sides
             )
         title = test.title
         yield compare(

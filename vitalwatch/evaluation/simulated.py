@@ -4,8 +4,9 @@ from typing import Final
 
 import numpy as np
 
+from simulator import styles
 from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.evaluation.streams import MINUTE, Benign, DataSet, Event, Streams
+from vitalwatch.evaluation.streams import HOUR, MINUTE, Benign, DataSet, Event, Streams
 from vitalwatch.training.data import Purpose, ward
 from vitalwatch.training.people import Side
 
@@ -19,13 +20,15 @@ _PURPOSES: Final[dict[Side, Purpose]] = {
 }
 
 
-def load(side: Side, patients: int, hours: float, interval: float, seed: int) -> DataSet:
-    """A ward half of whose patients deteriorate, read every ``interval`` s.
+def load(
+    side: Side, patients: int, hours: float, interval: float, seed: int, style: str = "ward"
+) -> DataSet:
+    """Patients watched in one of the simulator's styles, half of whom deteriorate.
 
     An event is caught by an alarm between its true onset and the moment a true vital sign becomes
     critical. A deterioration that never does need not be caught, but an alarm in it is not false.
     """
-    people = ward(_PURPOSES[side], seed, patients, interval, "mixed")
+    people = ward(_PURPOSES[side], seed, patients, interval, "mixed", style=style)
     times, values = people.read(int(hours * 3600 / interval))
     # A frame in which nothing was measured was never sent.
     sent: Bools = np.logical_not(np.isnan(values).all(axis=2))
@@ -57,14 +60,14 @@ def load(side: Side, patients: int, hours: float, interval: float, seed: int) ->
         "beta blocker": np.where(who.beta_blocker, "yes", "no"),
     }
     return DataSet(
-        name="simulated",
-        title=f"simulated ward, a reading every {interval:g} s",
+        name="simulated" if style == "ward" else f"simulated-{style}",
+        title=f"simulated {style}, a reading every {interval:g} s",
         streams=Streams.joined(map(record, range(patients))),
         person=np.arange(patients),
         names=people.patients,
         sides=[side] * patients,
         events=events,
-        longest=5 * MINUTE,
+        longest=4 * HOUR if styles.style(style).charting else 5 * MINUTE,
         benign=[
             Benign(place[truth.patient], truth.event, truth.onset, truth.end)
             for truth in people.truth
