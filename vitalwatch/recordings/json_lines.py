@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from vitalwatch.messages import Reading
+from vitalwatch.recordings.lines import lines_of
 from vitalwatch.recordings.rows import ROW, Dropped, Patients, Rows
 from vitalwatch.stream.broker import RecordBatch, TopicPartition
 from vitalwatch.stream.decode import Decoder
@@ -41,14 +42,15 @@ class JsonLines:
         """All readings in the order of the file."""
         decoder = Decoder(keyed=False)
         start = 0
-        while lines := list(islice(self._stream, _LINES_AT_ONCE)):
+        all_lines = lines_of(self._stream)
+        while some := list(islice(all_lines, _LINES_AT_ONCE)):
             if self._copy is not None:
-                self._copy.writelines(lines)
-            sizes = np.array([len(line) for line in lines])
+                self._copy.writelines(some)
+            sizes = np.array([len(line) for line in some])
             starts = start + np.cumsum(sizes) - sizes
             start += int(sizes.sum())
-            places = [place for place, line in enumerate(lines) if not line.isspace()]
-            values: list[bytes | None] = [lines[place] for place in places]
+            places = [place for place, line in enumerate(some) if not line.isspace()]
+            values: list[bytes | None] = [some[place] for place in places]
             batch = RecordBatch.of(
                 self._source,
                 places,
@@ -56,14 +58,14 @@ class JsonLines:
                 [None] * len(places),
                 values,
                 [()] * len(places),
-                len(lines),
+                len(some),
             )
             decoded = decoder.decode(batch)
             for rejected in decoded.rejected:
                 line = self.line + places[rejected.index] + 1
                 dropped.add(rejected.reason.replace("_", " "), 1, line)
             self._unknown += decoded.unknown_vitals
-            self.line += len(lines)
+            self.line += len(some)
             readings = decoded.readings
             rows: Rows = np.zeros(len(readings.patients), ROW)
             rows["patient"] = [patients[name] for name in readings.patients.texts()]

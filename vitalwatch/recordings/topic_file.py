@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from vitalwatch.errors import RecordingError
+from vitalwatch.recordings.lines import lines_of
 from vitalwatch.stream.broker import RecordBatch, TopicPartition, TopicSpec
 
 _AT_ONCE: Final = 4096
@@ -125,7 +126,7 @@ class TopicFile:
         partition = -1
         try:
             with path.open("rb") as file:
-                for line, text in enumerate(file, 1):
+                for line, text in enumerate(lines_of(file, f"{path}, "), 1):
                     start, position = position, position + len(text)
                     if text.isspace():
                         run = None

@@ -28,6 +28,7 @@ import numpy as np
 from vitalwatch.arrays import Bools, Doubles
 from vitalwatch.errors import RecordingError
 from vitalwatch.messages import Reading
+from vitalwatch.recordings.lines import lines_of
 from vitalwatch.recordings.rows import ROW, Dropped, Patients, Rows
 from vitalwatch.stream.decode import END_OF_TIME
 from vitalwatch.vitals import INDEX, NAMES
@@ -65,9 +66,10 @@ class WideCsv:
     def __init__(self, text: TextIO, patient: str) -> None:
         self.line = 1
         self._text = text  # whose end would close the file, if nobody held it
-        first = text.readline()
+        rest = lines_of(text)
+        first = next(rest, "")
         delimiter = max(_DELIMITERS, key=first.count)
-        self._reader = csv.reader(chain([first], text), delimiter=delimiter)
+        self._reader = csv.reader(chain([first], rest), delimiter=delimiter)
         self._header = next(self._reader, [])
         self._only_patient = patient
         places: dict[str, int] = {}
