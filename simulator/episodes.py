@@ -102,6 +102,17 @@ class Episode:
         inside = np.minimum(times - self.start, self.end - times)
         return np.minimum(np.maximum(inside / rise, 0), 1).astype(np.float32)
 
+    def of(self, some: Bools) -> "Episode":
+        """Those of ``some (N,)`` patients."""
+        kept = some[self.patients]
+        return Episode(
+            self.patients[kept],
+            self.start[kept],
+            self.end[kept],
+            self.size[kept],
+            self.choice[kept],
+        )
+
     def during(self, times: Doubles) -> Bools:
         """``(B, K)``: whether the episode is on."""
         return (times >= self.start) & (times < self.end)

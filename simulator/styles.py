@@ -6,11 +6,12 @@ within those of recordings of real patients. `vitalwatch compare` prints both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
+from simulator import swings
 from simulator.charting import Charting
 from simulator.devices import Monitor
 from simulator.episodes import ARTEFACTS, BENIGN, HOUR, MINUTE, Kind, everyone, with_line
@@ -48,6 +49,13 @@ class Style:
 
 
 _WARD: Final = Style("ward", "a general ward: monitors, cuffs, spot temperatures")
+
+_SWINGING: Final = replace(
+    _WARD,
+    name="swinging",
+    about="the general ward, with benign swings beyond the limits, as on real ones",
+    benign=(*BENIGN, *swings.KINDS),
+)
 
 _INTENSIVE: Final = Setting(
     pulse=1.03,
@@ -162,7 +170,9 @@ _WEARABLE: Final = Style(
     ),
 )
 
-STYLES: Final = {style.name: style for style in (_WARD, _BEDSIDE, _SEDATION, _CHARTED, _WEARABLE)}
+STYLES: Final = {
+    style.name: style for style in (_WARD, _SWINGING, _BEDSIDE, _SEDATION, _CHARTED, _WEARABLE)
+}
 """By name."""
 
 

@@ -16,6 +16,7 @@ from simulator.plan import Plan
 from simulator.population import CONTEXT
 from simulator.random_walks import OrnsteinUhlenbeck
 from simulator.scenarios import SCENARIOS, Course
+from simulator.swings import SWINGS, swing
 from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.errors import UsageError
 from vitalwatch.messages import Truth
@@ -148,9 +149,14 @@ class Ward:
         self._plan.advance(begin)
         drives = Drives.none(size, count)
         rhythm = self._rhythm(times)
-        resting = (rhythm.sleep[0] > 0.3) | self._plan.during(begin, end)
+        ill = self._plan.during(begin, end)
+        resting = (rhythm.sleep[0] > 0.3) | ill
         for name, episode in self._benign.advance(begin, end, resting).items():
-            act(name, episode, times[:, episode.patients], drives)
+            if name in SWINGS:
+                well = episode.of(~ill)
+                swing(name, well, times[:, well.patients], self.population, drives)
+            else:
+                act(name, episode, times[:, episode.patients], drives)
         exertion = self._style.exertion
         np.minimum(drives.rate, exertion, out=drives.rate)
         np.minimum(drives.setpoint, exertion / 2, out=drives.setpoint)
