@@ -72,7 +72,7 @@ def test_public_collections_are_found_by_their_names(
         ([], 2, "set VITALWATCH_RECORDINGS"),
         (["."], 2, "None of bidmc-numerics"),
         (["--style", "ward"], 2, "name files or folders"),
-        (["--style", "moon", "."], 2, "no style 'moon'; there are: ward, bedside"),
+        (["--style", "moon", "."], 2, "no style 'moon'; there are: ward, swinging"),
         (["--style", "ward", "."], 78, "None of the 0 files"),
         (["--style", "ward", "missing.csv"], 78, "missing.csv"),
         (["--patients", "0"], 2, "--patients"),

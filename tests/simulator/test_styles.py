@@ -34,7 +34,7 @@ def test_a_ward_is_a_general_ward_unless_said_otherwise() -> None:
 
 
 def test_a_style_that_there_is_not_is_named_beside_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="'moon'; there are: ward, bedside"):
+    with pytest.raises(UsageError, match="'moon'; there are: ward, swinging"):
         Ward(1, 1, style="moon")
 
 
@@ -53,7 +53,7 @@ def test_stable_patients_hardly_ever_become_critical_in_any_style(style: str) ->
     critical = np.zeros(150, dtype=bool)
     for _ in ward.frames(24 * 60):
         critical |= ((ward.levels < low) | (ward.levels > high)).any(axis=1)
-    assert critical.sum() <= 1
+    assert critical.sum() <= (4 if style == "swinging" else 1)
     assert all(truth.benign for truth in ward.truth)
 
 

@@ -170,6 +170,7 @@ def read(name: str, files: Iterable[Path], work: Work) -> "list[Stream]":
     done = work.bar(f"reading {name}", len(files))
     streams = []
     for count, file in enumerate(files):
+        done(count)
         try:
             with Recording(file).stream() as stream:
                 rows = np.concatenate(list(stream.parts))
@@ -179,7 +180,6 @@ def read(name: str, files: Iterable[Path], work: Work) -> "list[Stream]":
         rows = rows[np.argsort(rows["patient"], kind="stable")]
         parts = np.split(rows, np.flatnonzero(np.diff(rows["patient"])) + 1)
         streams += [Stream(part["time"] / 1000, part["values"]) for part in parts if len(part) > 1]
-        done(count + 1)
     if not streams:
         raise RecordingError(
             f"None of the {len(files)} files of {name} holds two readings of anybody."
