@@ -8,13 +8,14 @@ import pytest
 from vitalwatch.commands.main import main
 from vitalwatch.errors import CheckpointError
 from vitalwatch.model import checkpoint, forecaster_file
-from vitalwatch.training import curves, fitting
+from vitalwatch.training import curves, fitting, streams
 from vitalwatch.training.streams import Size
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "ROUND", Size(2, 2, 16))
+    monkeypatch.setattr(streams, "RATES", streams.RATES[-2:-1])
     defaults = fitting.Plan.__init__.__defaults__
     assert defaults is not None
     tiny = tuple(Size(2, 2, 16) if isinstance(value, Size) else value for value in defaults)

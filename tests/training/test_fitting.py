@@ -22,8 +22,11 @@ PLAN = Plan("gru", 6, seed=3, rounds=4, size=TINY, every=1, validated=TINY)
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, and rates of which an hour is soon made."""
     torch.set_num_threads(1)
+    seldom = tuple(rate for rate in streams.RATES if rate.interval >= 30 and rate.style == "ward")
+    monkeypatch.setattr(streams, "RATES", seldom)
 
 
 def fit(plan: Plan, keep: Path, report: fitting.Report = lambda *_: None) -> Fitted:

@@ -51,7 +51,7 @@ def test_chunks_are_of_the_shapes_that_are_told(made: list[Chunk]) -> None:
 
 
 def test_other_patients_come_after_a_life_and_only_then() -> None:
-    rate = Rate(60, 1, 2, 1)
+    rate = Rate("ward", 60, 1, 2, 1)
     parts = [stream(rate).chunk(0)]
     ward = stream(rate)
     parts = [ward.chunk(number) for number in range(4)]
@@ -67,7 +67,7 @@ def test_other_patients_come_after_a_life_and_only_then() -> None:
 
 
 def test_the_next_reading_is_what_is_told_next() -> None:
-    ward = stream(Rate(5, 1, 4, 1), size=Size(8, 4, 16))
+    ward = stream(Rate("ward", 5, 1, 4, 1), size=Size(8, 4, 16))
     first, second = ward.chunk(0), ward.chunk(1)
     told = np.concatenate((first.features[1:], second.features[:1]))
     counts = (first.counts > 0) & (told[..., layout.MASK] > 0)
@@ -78,17 +78,22 @@ def test_the_next_reading_is_what_is_told_next() -> None:
 
 
 def test_targets_lie_ahead_by_time_whatever_the_rate() -> None:
-    for rate in (Rate(1, 1, 4, 1), Rate(30, 1, 4, 1), Rate(300, 6, 2, 1)):
+    for rate in (
+        Rate("ward", 1, 1, 4, 1),
+        Rate("ward", 30, 1, 4, 1),
+        Rate("charted", 300, 1, 2, 1),
+    ):
         chunk = stream(rate).chunk(0)
         for place, horizon in enumerate(layout.HORIZONS):
             asked = chunk.later_counts[place].any(axis=-1)
             off = np.abs(chunk.later_ahead[place][asked] / horizon - 1)
-            assert asked.any() == (rate.interval <= 1.25 * horizon)
+            assert not asked.any() or rate.interval <= 1.25 * horizon
+            assert asked.any() or rate.style == "charted"
             assert not asked.any() or off.max() <= 0.25
 
 
 def test_a_later_target_is_what_the_monitor_shows_then() -> None:
-    ward = stream(Rate(60, 1, 4, 1), size=Size(8, 4, 32))
+    ward = stream(Rate("ward", 60, 1, 4, 1), size=Size(8, 4, 32))
     first, second = ward.chunk(0), ward.chunk(1)
     told = np.concatenate((first.features, second.features))
     five = layout.HORIZONS.index(300.0)
@@ -100,8 +105,16 @@ def test_a_later_target_is_what_the_monitor_shows_then() -> None:
         assert same.mean() > 0.95
 
 
+def test_what_is_charted_comes_when_it_is_charted() -> None:
+    chunk = stream(Rate("charted", 300, 1, 2, 1), size=Size(12, 2, 32)).chunk(0)
+    something = (chunk.features[..., layout.MASK] > 0).any(axis=2)
+    assert something.mean() > 0.8
+    assert 900 < np.median(chunk.ahead) <= 3600
+    assert chunk.later_counts[layout.HORIZONS.index(3600.0)].mean() > 0.1
+
+
 def test_gaps_differ_between_patients_and_time_is_told() -> None:
-    chunk = stream(Rate(60, 8, 4, 1), size=Size(16, 4, 32)).chunk(0)
+    chunk = stream(Rate("ward", 60, 8, 4, 1), size=Size(16, 4, 32)).chunk(0)
     mean = chunk.ahead.mean(axis=0)
     assert mean.min() < 0.6 * mean.max()
     squashed = np.log1p(chunk.ahead[:-1] / 5) / 6
@@ -139,7 +152,7 @@ def test_the_time_to_danger_is_that_of_the_true_levels() -> None:
 
 
 def test_what_is_shown_is_corrupted_and_what_is_asked_for_is_not() -> None:
-    ward = stream(Rate(10, 1, 4, 1), size=Size(16, 4, 64))
+    ward = stream(Rate("ward", 10, 1, 4, 1), size=Size(16, 4, 64))
     shown, value = ward._inputs, ward._value
     spiked = ~np.isnan(shown) & (shown != value)
     lacking = np.isnan(shown) & ward._clean
@@ -160,7 +173,7 @@ def test_artefacts_are_no_targets() -> None:
 
 
 def test_half_of_the_patients_have_been_watched_for_long() -> None:
-    ward = stream(Rate(5, 1, 4, 1), size=Size(40, 4, 64))
+    ward = stream(Rate("ward", 5, 1, 4, 1), size=Size(40, 4, 64))
     heart = vitals.INDEX["hr"]
     long = ward._past.watched[:, heart] > 0
     assert 8 <= long.sum() <= 32

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from simulator import Ward
+from simulator.styles import STYLES
 from simulator.ward import DEFAULT_START
 from vitalwatch import vitals
 from vitalwatch.arrays import Bools, Floats, Ints
@@ -26,18 +27,21 @@ THIN: Final = 4
 """Later horizons and risks are asked for at every fourth frame: they change slowly."""
 
 _HOUR: Final = 3600.0
+_CHARTED_EVERY: Final = 4500.0  # s; whoever is charted more seldom shows empty frames too
 _RECOVERY_MS: Final = 2 * 3_600_000  # so long after a deterioration is not normal yet
 _NEAR: Final = np.float32(1.5)  # a clean target is so many spreads from the true level at most
 _LOWEST, _HIGHEST = vitals.bounds("plausible")
 
 
 class Rate(NamedTuple):
-    """How often a ward is read: frames of ``interval`` s, of which a patient shows one in ``gap``.
+    """How a ward is read: frames of ``interval`` s, of which a patient shows one in ``gap``.
 
-    Each patient's own gap is up to twice that; those of one are alike, not equal. A life is
-    ``life`` chunks of frames, after which other patients come; ``share`` of the plan's patients.
+    Each patient's own gap is up to twice that; those of one are alike, not equal. A frame in which
+    nothing was measured is not shown. ``style`` is the simulator's. A life is ``life`` chunks of
+    frames, after which other patients come; ``share`` of the plan's patients.
     """
 
+    style: str
     interval: float
     gap: float
     life: int
@@ -45,16 +49,19 @@ class Rate(NamedTuple):
 
 
 RATES: Final = (
-    Rate(1, 1, 24, 1),
-    Rate(2, 1, 24, 1),
-    Rate(5, 1, 24, 1),
-    Rate(10, 1, 24, 1),
-    Rate(30, 1, 24, 1),
-    Rate(60, 1, 24, 1),
-    Rate(60, 8, 4, 0.5),
-    Rate(300, 6, 2, 0.5),
+    Rate("ward", 1, 1, 48, 1),
+    Rate("bedside", 1, 1, 48, 0.5),
+    Rate("wearable", 1, 1, 48, 0.5),
+    Rate("sedation", 2, 1, 48, 0.5),
+    Rate("ward", 5, 1, 48, 1),
+    Rate("bedside", 10, 1, 24, 1),
+    Rate("ward", 30, 1, 24, 1),
+    Rate("bedside", 60, 1, 24, 1),
+    Rate("wearable", 60, 1, 12, 0.5),
+    Rate("ward", 60, 8, 4, 0.25),
+    Rate("charted", 300, 1, 2, 0.25),
 )
-"""From one reading a second to one an hour: one model for all."""
+"""From one reading a second to one an hour, of many kinds of patients: one model for all."""
 
 
 class Size(NamedTuple):
@@ -130,9 +137,12 @@ class _Stream:
         count = self._columns * lives
         random = np.random.default_rng([number, len(purpose)])
         steps = self._life * size.frames + 1  # and the one after the last
-        self._shown = _shown(rate.gap, steps, count, random)
-        horizon = int(np.ceil(layout.HORIZONS[-1] / rate.interval)) + 1
-        dense = int(self._shown[-1].max()) + 1 + horizon
+        often = _often(rate.gap, steps, count, random)
+        horizon = int(np.ceil(1.25 * layout.HORIZONS[-1] / rate.interval)) + 1
+        dense = int(often[-1].max()) + 1 + horizon
+        charted = STYLES[rate.style].charting is not None
+        if charted:
+            dense = round(steps * _CHARTED_EVERY / rate.interval) + horizon
         last = (dense - horizon) * rate.interval
         people = ward(
             purpose,
@@ -143,6 +153,7 @@ class _Stream:
             onset=(0.0, min(last, 12 * _HOUR)),
             every=max(last / 2, 24 * _HOUR),
             start_ms=DEFAULT_START + int(random.integers(0, 24)) * 3_600_000,
+            style=rate.style,
         )
         self._times, measured, levels = _simulate(people, dense)
         self._calm = _calm(people, self._times)
@@ -150,6 +161,8 @@ class _Stream:
         seen = _seen(measured)
         self._clean = seen & _near(measured, levels)
         self._until = _seconds_to_critical(levels, self._times)
+        self._shown = _measured(seen[: dense - horizon], often) if charted else often
+        self._sparse = charted
         self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
         self._interval = rate.interval
         self._context = context(people, random)
@@ -207,7 +220,13 @@ class _Stream:
 
         By time: the frame that is nearest to it, if that is within a quarter.
         """
-        there = at + max(1, round(horizon / self._interval))
+        frames = max(1, round(horizon / self._interval))
+        there = at + frames
+        if self._sparse:  # of what is charted, what is nearest to it
+            for off in range(1, int(0.25 * horizon / self._interval) + 1):
+                for other in (at + frames - off, at + frames + off):
+                    empty = ~self._clean[there, who].any(axis=2)
+                    there = np.where(empty & self._clean[other, who].any(axis=2), other, there)
         ahead = _seconds(self._times[there, who] - self._times[at, who])
         counts = self._target(there, who) & (np.abs(ahead / horizon - 1) <= 0.25)[..., None]
         value = np.where(counts, self._value[there, who], np.float32(0))
@@ -216,12 +235,12 @@ class _Stream:
 
 def context(people: Ward, random: np.random.Generator) -> Floats:
     """What is known of each patient ``(N, C)``; each part is not known of half of them."""
-    persons = people.population
+    persons = people.context
     known = random.random((4, len(people))) < 0.5
-    age = np.where(known[0], (persons.age - 64) / 17, 0)
+    age = np.where(known[0], (persons["age"] - 64) / 17, 0)
     signs = [
-        np.where(known[1 + i], np.where(yes, 1, -1), 0)
-        for i, yes in enumerate((persons.female, persons.fio2 > 0.21, persons.beta_blocker))
+        np.where(known[1 + i], np.where(persons[name] > 0, 1, -1), 0)
+        for i, name in enumerate(("female", "oxygen", "beta_blocker"))
     ]
     return np.stack((age, known[0], *signs), axis=1).astype(np.float32)
 
@@ -257,7 +276,22 @@ def _seconds(milliseconds: Ints) -> Floats:
     return np.asarray(milliseconds / 1000, dtype=np.float32)
 
 
-def _shown(gap: float, steps: int, count: int, random: np.random.Generator) -> Ints:
+def _measured(seen: Bools, often: Ints) -> Ints:
+    """Of frames in which anything was ``seen (F, N, V)`` as many as ``often (steps, N)`` has.
+
+    For a patient who has fewer, all of the first frames.
+    """
+    shown = often.copy()
+    for patient in range(seen.shape[1]):
+        frames = np.flatnonzero(seen[:, patient].any(axis=1))
+        if len(frames) >= len(often):
+            shown[:, patient] = frames[: len(often)]
+        else:
+            shown[:, patient] = np.arange(len(often))
+    return shown
+
+
+def _often(gap: float, steps: int, count: int, random: np.random.Generator) -> Ints:
     """Which dense frame is each patient's k-th reading, ``(steps, count)``, ascending."""
     if gap == 1:
         return np.repeat(np.arange(steps)[:, None], count, axis=1)
