@@ -26,7 +26,7 @@ from vitalwatch.model.layout import (
     TURNS,
 )
 from vitalwatch.scoring.elementary import exp, log1p, sigmoid, softplus, tanh
-from vitalwatch.scoring.prediction import _TOGETHER, _packed, aligned, products
+from vitalwatch.scoring.prediction import TOGETHER, aligned, packed, products
 
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
@@ -74,11 +74,6 @@ class Weights(NamedTuple):
         return cls(entry, recur, look, packed(part["back.weight"].T), fading, layers)
 
 
-def packed(*parts: Floats) -> Floats:
-    """Rows one after the other, filled up with zeros to what goes into a sum together."""
-    return _packed(parts, parts[0].shape[1])
-
-
 class Room(NamedTuple):
     """Room to work in for n patients: ``hidden (n, L)`` ends with a 1; the rest as they need it."""
 
@@ -93,12 +88,12 @@ class Room(NamedTuple):
     def of(cls, weights: Weights, count: int) -> "Room":
         """For ``count`` patients, an even number."""
         return cls(
-            hidden=aligned(count, max(len(weights.recur), _TOGETHER)),
+            hidden=aligned(count, max(len(weights.recur), TOGETHER)),
             into=aligned(count, weights.entry.shape[1]),
             again=aligned(count, weights.recur.shape[1] or weights.entry.shape[1]),
             looks=aligned(count, 2 * KEY),
             context=aligned(count, KEY),
-            pair=aligned(count, max(weights.layers.shape[1], _TOGETHER)),
+            pair=aligned(count, max(weights.layers.shape[1], TOGETHER)),
         )
 
 
@@ -267,6 +262,6 @@ STEPS: Final[dict[str, Step]] = {
 
 def inputs(count: int) -> Floats:
     """Room for the inputs of ``count`` patients, as all steps take them."""
-    x = aligned(count, -(-(INPUTS + 1) // _TOGETHER) * _TOGETHER)
+    x = aligned(count, -(-(INPUTS + 1) // TOGETHER) * TOGETHER)
     x[:, INPUTS] = 1
     return x

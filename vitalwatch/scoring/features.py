@@ -89,7 +89,7 @@ def observe(memory: Memory, value: Floats) -> None:
 
 
 @compiled
-def _squash(seconds: np.float32) -> np.float32:
+def squash(seconds: np.float32) -> np.float32:
     """Seconds on a scale from 0 (now) over 0.5 (a minute or so) to 2 (days)."""
     return log1p(seconds / np.float32(5)) / np.float32(6)
 
@@ -104,14 +104,14 @@ def write_inputs(parts: Floats, elapsed: Floats, out: Floats) -> None:
     age = parts[AGE].reshape(parts[AGE].size)
     squashed = np.empty(count * width, dtype=np.float32)
     for i in range(count * width):
-        squashed[i] = _squash(age[i])
+        squashed[i] = squash(age[i])
     for k in range(count):
         for v in range(width):
             out[k, v] = parts[LAST, k, v]
             out[k, width + v] = parts[MASK, k, v]
             out[k, 2 * width + v] = squashed[k * width + v]
             out[k, 3 * width + v] = parts[MEAN, k, v]
-        out[k, INPUTS - 1] = _squash(elapsed[k])
+        out[k, INPUTS - 1] = squash(elapsed[k])
 
 
 @compiled

@@ -21,9 +21,8 @@ from vitalwatch.model.layout import (
     SQUASH_SECONDS,
     squash,
 )
-from vitalwatch.scoring.cells import packed
 from vitalwatch.scoring.elementary import exp, log1p, sigmoid, softplus
-from vitalwatch.scoring.prediction import aligned, products
+from vitalwatch.scoring.prediction import aligned, packed, products
 
 _V: Final = vitals.COUNT
 _ZERO: Final = np.float32(0)

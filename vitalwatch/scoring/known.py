@@ -15,8 +15,8 @@ from vitalwatch.scoring.features import (
     MASK,
     MEAN,
     NEVER,
-    _squash,
     remember,
+    squash,
 )
 
 
@@ -32,10 +32,10 @@ def write_features(parts: Floats, elapsed: Floats, context: Floats, out: Floats)
         for v in range(width):
             out[k, v] = parts[LAST, k, v]
             out[k, width + v] = parts[MASK, k, v]
-            out[k, 2 * width + v] = _squash(parts[AGE, k, v])
+            out[k, 2 * width + v] = squash(parts[AGE, k, v])
             out[k, 3 * width + v] = parts[MEAN, k, v]
             out[k, 4 * width + v] = parts[DEVIATION, k, v]
-        out[k, ELAPSED] = _squash(elapsed[k])
+        out[k, ELAPSED] = squash(elapsed[k])
         for c in range(ELAPSED + 1, FEATURES):
             out[k, c] = context[k, c - ELAPSED - 1]
 

@@ -24,7 +24,9 @@ LOCATION: Final = CHANGE
 """Where :func:`predict` puts the location."""
 
 _HEADS: Final = 4  # the three, and nothing, so that a row is whole vectors
-_TOGETHER: Final = 4  # products that go into a sum each time that it is loaded and stored
+TOGETHER: Final = 4
+"""So many products go into a sum each time that it is loaded and stored."""
+
 _CACHE_LINE: Final = 64
 
 _ZERO: Final = np.float32(0)
@@ -62,12 +64,15 @@ class Weights(NamedTuple):
         bias = of["cell.bias_ih_l0"] + of["cell.bias_hh_l0"]
         cell = (of["cell.weight_ih_l0"].T, of["cell.weight_hh_l0"].T, bias[None])
         head = (of["head.weight"].T, of["head.bias"][None])
-        return cls(_packed(cell, len(bias)), _packed(head, _HEADS * vitals.COUNT))
+        return cls(packed(*cell, width=len(bias)), packed(*head, width=_HEADS * vitals.COUNT))
 
 
-def _packed(parts: tuple[Floats, ...], width: int) -> Floats:
+def packed(*parts: Floats, width: int = 0) -> Floats:
+    """Rows one after the other, filled up with zeros to so many columns (or none), and to as many
+    rows as :func:`products` takes at a time.
+    """
     rows = np.concatenate(parts)
-    out = aligned(-(-len(rows) // _TOGETHER) * _TOGETHER, width)
+    out = aligned(-(-len(rows) // TOGETHER) * TOGETHER, width or rows.shape[1])
     out[: len(rows), : rows.shape[1]] = rows
     return out
 
@@ -83,7 +88,7 @@ def products(x: Floats, weights: Floats, out: Floats, count: int) -> None:
         for j in range(weights.shape[1]):
             out[i, j] = _ZERO
             out[i + 1, j] = _ZERO
-    for k in range(0, len(weights), _TOGETHER):
+    for k in range(0, len(weights), TOGETHER):
         for i in range(0, count, 2):
             a0, a1, a2, a3 = x[i, k], x[i, k + 1], x[i, k + 2], x[i, k + 3]
             b0, b1, b2, b3 = x[i + 1, k], x[i + 1, k + 1], x[i + 1, k + 2], x[i + 1, k + 3]
