@@ -36,9 +36,9 @@ _LOWEST, _HIGHEST = vitals.bounds("plausible")
 class Rate(NamedTuple):
     """How a ward is read: frames of ``interval`` s, of which a patient shows one in ``gap``.
 
-    Each patient's own gap is up to twice that; those of one are alike, not equal. A frame in which
-    nothing was measured is not shown. ``style`` is the simulator's. A life is ``life`` chunks of
-    frames, after which other patients come; ``share`` of the plan's patients.
+    Each patient's own gap is up to twice that; those of one are alike, not equal. ``style`` is the
+    simulator's; of one that is charted, a frame is shown where something is. A life is ``life``
+    chunks of frames, after which other patients come; ``share`` of the plan's patients.
     """
 
     style: str
