@@ -35,12 +35,12 @@ SWINGS: Final = {
     "standing": Swing(
         10,
         "resistance",
-        lambda people: np.log(61 / people.mean_pressure) - np.float32(0.06),
+        lambda people: np.log(62 / people.mean_pressure) - np.float32(0.06),
         {"baro_loss": 0.85, "motion": 0.3},
     ),
     # phlegm, until it is coughed up
     "plug": Swing(
-        8, "shunt", lambda people: np.log(people.pao2 / 47), {"rate": 0.08, "chemo_loss": 0.3}
+        8, "shunt", lambda people: np.log(people.pao2 / 47.5), {"rate": 0.08, "chemo_loss": 0.3}
     ),
     # the vagus nerve, on straining or retching
     "straining": Swing(
@@ -53,17 +53,17 @@ SWINGS: Final = {
     "panic": Swing(
         20,
         "breathing",
-        lambda people: np.log(37 / people.rr),
-        {"rate": 0.15, "setpoint": 0.06, "chemo_loss": 0.8},
+        lambda people: np.log(36.8 / people.rr),
+        {"rate": 0.15, "setpoint": 0.06, "chemo_loss": 0.7},
     ),
 }
 
 KINDS: Final = (
-    Kind("standing", 8 * HOUR, 110, 0.4, True, _mobile),
-    Kind("plug", 10 * HOUR, 150, 0.4, True, everyone),
-    Kind("straining", 30 * HOUR, 90, 0.4, True, everyone),
-    Kind("palpitations", 36 * HOUR, 100, 0.5, True, everyone),
-    Kind("panic", 24 * HOUR, 160, 0.4, True, lambda people: ~people.ventilated),
+    Kind("standing", 6 * HOUR, 110, 0.4, True, _mobile),
+    Kind("plug", 9 * HOUR, 150, 0.4, True, everyone),
+    Kind("straining", 20 * HOUR, 90, 0.4, True, everyone),
+    Kind("palpitations", 24 * HOUR, 100, 0.5, True, everyone),
+    Kind("panic", 20 * HOUR, 160, 0.4, True, lambda people: ~people.ventilated),
 )
 
 
