@@ -1,7 +1,9 @@
 """Members of a group on a real broker that die at an awkward moment."""
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from kafka.structs import TopicPartition as KafkaPartition
@@ -41,6 +43,40 @@ def test_a_partition_given_up_by_a_named_member_that_died_then_is_not_left_to_no
         two.poll(0.1, 10)
     assert not again.assignment() & two.assignment()
     again.close()
+    two.close()
+
+
+def test_who_is_joined_while_it_commits_without_a_pause_is_never_refused(
+    kafka: KafkaBroker, name: Callable[[str], str]
+) -> None:
+    topic, group = name("topic"), name("group")
+    kafka.create([TopicSpec(topic, 4)])
+    one = kafka.source([topic], group)
+    end = time.monotonic() + SECONDS
+    while len(one.assignment()) < 4:
+        assert time.monotonic() < end
+        one.poll(0.1, 10)
+    publish(kafka, topic, 20_000)
+    two, stop = kafka.source([topic], group), threading.Event()
+
+    def join() -> None:
+        while not (two.assignment() or stop.is_set()):
+            two.poll(0.1, 10)
+
+    joining = threading.Thread(target=join)
+    joining.start()
+    with closing(kafka.sink(name("sink"))) as sink:
+        while len(one.assignment()) == 4:
+            assert time.monotonic() < end
+            polled = one.poll(0, 10)  # as when a snapshot is under way: that goes on by itself
+            offsets = dict.fromkeys(one.assignment(), 0)
+            offsets |= {batch.source: batch.next_offset for batch in polled.batches}
+            sink.begin()
+            sink.append(topic, b"k", b"v", partition=0)
+            sink.commit(offsets, polled.membership)
+    stop.set()
+    joining.join()
+    one.close()
     two.close()
 
 

@@ -299,8 +299,17 @@ class RebalancingConsumer:
         self.metadata = ConsumerGroupMetadata("g", 1, "m", None, MemberState.STABLE)
         self.held: set[Any] = {TopicPartition("t", 0)}
         self.during: Callable[[], None] = lambda: None
-        known = {"_join_task": None, "coordinator_unknown": lambda _: False}
+        known = {
+            "_join_task": None,
+            "coordinator_unknown": lambda _: False,
+            "need_rejoin": lambda _: False,
+        }
         self._coordinator = type("Coordinator", (), known)()
+        cluster = type("Cluster", (), {"topic_id": lambda _, __: None})()
+        manager = type("Manager", (), {"cluster": cluster})()
+        subscriptions = type("Subscriptions", (), {"request_offset_reset": lambda _: None})()
+        parts = {"_subscriptions": subscriptions, "_manager": manager}
+        self._fetcher = type("Fetcher", (), parts)()
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self.listener = listener

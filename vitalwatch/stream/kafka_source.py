@@ -21,6 +21,14 @@ ANSWER_SECONDS: Final = 10.0
 AWAY_SECONDS: Final = 10.0
 """So long a member does without its group's coordinator: its session is over then anyway."""
 
+JOINING_SECONDS: Final = 1.0
+"""So long a member who holds partitions waits at most for the outcome of a rebalance.
+
+Commonly all others wait already, and it comes at once. Readings that are polled meanwhile could
+not be committed: the group moves on to its next generation under the transaction. Where another
+takes its time, because it is restoring state, this one goes on with what it has.
+"""
+
 MEMBER: Final[dict[str, Any]] = {
     # Only what moves is revoked, so the others' state stays where it is.
     "partition_assignment_strategy": (CooperativeStickyAssignor,),
@@ -94,6 +102,7 @@ class KafkaSource:
         self._held: frozenset[TopicPartition] = frozenset()
         self._membership = Membership(group, None)
         self._away_since: float | None = None
+        self._joining_since: float | None = None
         # Where what is to be read next is gone, the library goes on with the oldest that is left,
         # without a word.
         self._gone: set[TopicPartition] = set()
@@ -115,6 +124,7 @@ class KafkaSource:
             # In slices, because the library goes on waiting for records after a rebalance.
             left = max(end - time.monotonic(), 0)
             polled = self._poll(min(left, SLICE_SECONDS), max_records)
+            self._settle()
             assigned, revoked = self._rebalanced()
             if polled or assigned or revoked or left <= SLICE_SECONDS:
                 break
@@ -122,7 +132,7 @@ class KafkaSource:
         for batch in _batches(polled):
             if batch.source in assigned:
                 self.seek(batch.source, int(batch.offsets[0]))  # for what is read next
-            else:
+            elif batch.source in self._held:
                 batches.append(batch)
         return Poll(batches, self._membership, assigned, revoked)
 
@@ -180,16 +190,25 @@ class KafkaSource:
         """Leave the group; a named member stays one until its session ends."""
         self._consumer.close(autocommit=False, timeout_ms=CLOSE_SECONDS * 1000)
 
+    def _settle(self) -> None:
+        """Let a rebalance that has begun come to its end, second round and all."""
+        coordinator = self._consumer._coordinator
+        while self._held and coordinator.need_rejoin():
+            now = time.monotonic()
+            if self._joining_since is None:
+                self._joining_since = now
+            left = self._joining_since + JOINING_SECONDS - now
+            if left <= 0:
+                return
+            with self._errors(), self._joining():
+                coordinator.poll(timeout_ms=left * 1000)
+        self._joining_since = None
+
     def _poll(self, timeout: float, max_records: int) -> dict[Any, list[Any]]:
         polled: dict[Any, list[Any]] = {}
-        try:
-            with self._errors():
-                polled = self._consumer.poll(timeout * 1000, max_records)
-        finally:
-            coordinator = self._consumer._coordinator
-            task = coordinator._join_task
-            if task is not None and not isinstance(task, _Joining):
-                coordinator._join_task = _Joining(task)
+        with self._errors(), self._joining():
+            polled = self._consumer.poll(timeout * 1000, max_records)
+        coordinator = self._consumer._coordinator
         # The library waits for a broker without a word, which looks like a stream at rest.
         if not coordinator.coordinator_unknown():
             self._away_since = None
@@ -198,6 +217,17 @@ class KafkaSource:
         elif time.monotonic() - self._away_since > AWAY_SECONDS:
             raise BrokerError(f"The broker at {self._address} has been away for a while.")
         return polled
+
+    @contextmanager
+    def _joining(self) -> Iterator[None]:
+        """Keep the outcome of a join that comes between two calls of the library."""
+        try:
+            yield
+        finally:
+            coordinator = self._consumer._coordinator
+            task = coordinator._join_task
+            if task is not None and not isinstance(task, _Joining):
+                coordinator._join_task = _Joining(task)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
