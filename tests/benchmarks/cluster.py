@@ -1,9 +1,10 @@
 """A real Kafka node, and what the benchmarks ask of it beside the programs that they measure."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kafka import KafkaAdminClient, errors
@@ -72,10 +73,15 @@ class Cluster:
         self._admin.close()
         self.broker.close()
 
-    def make_topics(self, prefix: str) -> config.Topics:
-        """VitalWatch's topics with this prefix; those that exist stay."""
+    def make_topics(self, prefix: str, settings: Mapping[str, str] | None = None) -> config.Topics:
+        """VitalWatch's topics with this prefix; those that exist stay.
+
+        ``settings`` are for what is made, beside or instead of the usual ones.
+        """
         named = config.Topics(prefix=prefix, partitions=PARTITIONS)
-        self.broker.create(topics.specs(named))
+        specs = topics.specs(named)
+        made = [replace(spec, settings={**spec.settings, **(settings or {})}) for spec in specs]
+        self.broker.create(made)
         return named
 
     def empty_outputs(self, prefix: str) -> None:
@@ -150,8 +156,12 @@ def pour(send: Send, patients: int, readings: int) -> None:
 
 @contextmanager
 def running(data: Path) -> Iterator[Cluster]:
-    """A node that runs on the folder ``data`` while inside."""
-    with local_kafka.running(data) as address:
-        node = local_kafka.node().find(data)
-        with closing(Cluster(address, node.pid)) as cluster:
+    """A node that runs on the folder ``data`` while inside, and deletes at once what it may."""
+    module = local_kafka.node()
+    settings = {"log.retention.check.interval.ms": "1000"}
+    node = module.start(data, owner=os.getpid(), settings=settings)
+    try:
+        with closing(Cluster(node.address, node.pid)) as cluster:
             yield cluster
+    finally:
+        module.stop(data)
