@@ -50,6 +50,10 @@ class Monitor(NamedTuple):
     on_demand: bool = False
 
 
+PLAIN = Monitor()
+"""The monitor of a general ward."""
+
+
 class Devices:
     """The monitors of N patients."""
 
@@ -58,7 +62,7 @@ class Devices:
         people: Population,
         interval: float,
         rng: np.random.Generator,
-        monitor: Monitor = Monitor(),  # noqa: B008 - immutable
+        monitor: Monitor = PLAIN,
     ) -> None:
         """``interval`` is the time from frame to frame in s."""
         count = len(people)

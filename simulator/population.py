@@ -115,7 +115,11 @@ class Setting(NamedTuple):
     cuff_on_probe_arm: float = 0.3
 
 
-def draw(patients: int, rng: np.random.Generator, setting: Setting = Setting()) -> Population:  # noqa: B008 - immutable
+GENERAL = Setting()
+"""Adults on a general ward."""
+
+
+def draw(patients: int, rng: np.random.Generator, setting: Setting = GENERAL) -> Population:
     """A population of ``patients`` persons."""
 
     def normal(mean: float, deviation: float, low: float, high: float) -> Floats:

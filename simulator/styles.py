@@ -13,15 +13,12 @@ import numpy as np
 
 from simulator import swings
 from simulator.charting import Charting
-from simulator.devices import Monitor
+from simulator.devices import PLAIN, Monitor
 from simulator.episodes import ARTEFACTS, BENIGN, HOUR, MINUTE, Kind, everyone, with_line
 from simulator.physiology import VARIATION
-from simulator.population import Setting
+from simulator.population import GENERAL, Setting
 from vitalwatch.errors import UsageError
 from vitalwatch.vitals import NAMES
-
-_GENERAL: Final = Setting()
-_PLAIN: Final = Monitor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +35,11 @@ class Style:
     about: str
     interval: float = 5.0
     vitals: tuple[str, ...] = NAMES
-    people: Setting = _GENERAL
+    people: Setting = GENERAL
     variation: Mapping[str, tuple[float, float]] = field(default_factory=lambda: VARIATION)
     exertion: float = 0.26
     panting: float = np.inf
-    monitor: Monitor = _PLAIN
+    monitor: Monitor = PLAIN
     benign: tuple[Kind, ...] = BENIGN
     faults: tuple[Kind, ...] = ARTEFACTS
     charting: Charting | None = None

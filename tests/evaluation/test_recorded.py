@@ -1,5 +1,4 @@
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,6 @@ def psv(folder: Path, name: str, labels: list[int]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([HEADER, *rows]) + "\n")
     return path
-
-
-@pytest.fixture(scope="module")
-def recordings() -> Path:
-    folder = os.environ.get("VITALWATCH_RECORDINGS")
-    if not folder:
-        pytest.skip("needs recordings of patients: set VITALWATCH_RECORDINGS to their folder")
-    return Path(folder)
 
 
 def fail(problem: str) -> None:

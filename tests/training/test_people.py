@@ -1,5 +1,4 @@
 import gzip
-import os
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ from hypothesis import strategies as st
 from vitalwatch.errors import RecordingError
 from vitalwatch.training import people
 from vitalwatch.training.people import COLLECTIONS, Person, side
-
-
-@pytest.fixture(scope="module")
-def recordings() -> Path:
-    folder = os.environ.get("VITALWATCH_RECORDINGS")
-    if not folder:
-        pytest.skip("needs recordings of patients: set VITALWATCH_RECORDINGS to their folder")
-    return Path(folder)
 
 
 @given(st.text(max_size=30))
@@ -44,7 +35,7 @@ def test_identifiers_of_one_patient_stand_on_one_side() -> None:
 
 
 def test_nobody_of_a_collection_for_checks_trains_or_calibrates() -> None:
-    everyone = [Person(f"vitaldb-surgery/{n}", "vitaldb-surgery", "bedside") for n in range(50)]
+    everyone = [Person(f"vitaldb-surgery/{n}", "vitaldb-surgery") for n in range(50)]
     assert {person.side for person in everyone} == {"test"}
 
 

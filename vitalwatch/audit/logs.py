@@ -4,27 +4,17 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from vitalwatch.audit.report import Place
+from vitalwatch.stream import history
 from vitalwatch.stream.broker import Headers, RecordBatch, TopicPartition, TopicSpec
 
 _NEVER: Final = 2**62
 
 
-class Log(Protocol):
+class Log(history.Log, Protocol):
     """What is needed of a broker, or of a recording."""
 
     def topics(self, names: Collection[str]) -> Mapping[str, TopicSpec]:
         """Those of the named topics that exist."""
-
-    def bounds(self, source: TopicPartition) -> tuple[int, int]:
-        """First retained offset, and the offset that the next record will get."""
-
-    def offset_at(self, source: TopicPartition, timestamp: int) -> int:
-        """The first retained offset with this timestamp (ms) or a later one, else the end."""
-
-    def read(
-        self, source: TopicPartition, start: int, end: int | None = None
-    ) -> Iterator[RecordBatch]:
-        """Committed records with offsets from ``start`` to below ``end``."""
 
 
 class Topic(NamedTuple):

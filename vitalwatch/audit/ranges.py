@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from vitalwatch.audit.logs import Log, Span
 from vitalwatch.errors import UsageError
 from vitalwatch.stream.broker import TopicPartition
-
-_HOUR_MS = 3_600_000
-_MARKERS = 1000
-"""Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
+from vitalwatch.stream.history import begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +71,5 @@ def _span(
     if start < end:
         history = retained
         if limits.history_hours is not None:
-            history = max(retained, _before(log, source, start, limits.history_hours))
+            history = begins(log, source, start, 60 * limits.history_hours)
         yield Span(source, min(history, start), start, end)
-
-
-def _before(log: Log, source: TopicPartition, start: int, hours: float) -> int:
-    """The offset so many hours before the last record before ``start``, by the records' times."""
-    found = start
-    for batch in log.read(source, max(start - _MARKERS, 0), start):
-        since = int(batch.timestamps[-1]) - round(hours * _HOUR_MS)
-        found = log.offset_at(source, since)
-    return found

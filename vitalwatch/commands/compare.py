@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from simulator.styles import STYLES
 from vitalwatch.commands.progress import Work
 from vitalwatch.errors import RecordingError, UsageError
+from vitalwatch.training import people
 
 if TYPE_CHECKING:
     from simulator.likeness import Line, Stream
@@ -22,33 +23,28 @@ signs go together. Simulated patients are watched in the same style, at the same
 long. A figure is inside if the simulated median lies within the quartiles of the real patients.
 """
 
+VARIABLE: Final = "VITALWATCH_RECORDINGS"
+
+COLLECTIONS: Final = {
+    name: collection.style
+    for name, collection in people.COLLECTIONS.items()
+    if not collection.checks_only
+}
+"""Public collections by the folder's name, and the style in which their patients were watched."""
+
 EPILOG: Final = f"""\
 styles (--style):
 {chr(10).join(f"  {style.name:10}{style.about}" for style in STYLES.values())}
 
 examples:
   VITALWATCH_RECORDINGS=recordings vitalwatch compare
-                                     every public collection in that folder, by its name:
-                                     bidmc-numerics, sedation-oximetry, mimic2-numerics,
-                                     cinc2009-train, mimic4-demo-vitals, cinc2019-sample, noneeg
+                                     every public collection in that folder, by its name
   vitalwatch compare recordings      the same
   vitalwatch compare --style bedside icu/*.csv
                                      recordings of one's own: wide CSV or JSON Lines
+Collections: {", ".join(COLLECTIONS)}.
 The tables are Markdown on standard output. Nothing is copied, and no patient is named.
 """
-
-VARIABLE: Final = "VITALWATCH_RECORDINGS"
-
-COLLECTIONS: Final = {
-    "bidmc-numerics": "bedside",
-    "sedation-oximetry": "sedation",
-    "mimic2-numerics": "bedside",
-    "cinc2009-train": "bedside",
-    "mimic4-demo-vitals": "charted",
-    "cinc2019-sample": "charted",
-    "noneeg": "wearable",
-}
-"""Public collections by the folder's name, and the style in which their patients were watched."""
 
 PATTERNS: Final = ("*.csv", "*.csv.gz", "*.psv", "*.jsonl", "*.jsonl.gz")
 

@@ -110,7 +110,7 @@ def _start(
     settings = _settings(arguments)
     logs.configure(settings.monitoring, sys.stderr)
     model = checkpoint.load(settings.model.path)
-    rehearsal.rehearse(model, stop)
+    rehearsal.rehearse(model)
     metrics = Metrics(CollectorRegistry())
     metrics.model(model.fingerprint)
     health = http.Health(daemon.CONDITIONS)

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
                 },
             )
             with health.busy(), _leaving_at_once():
-                rehearsal.rehearse(model, stop)
+                rehearsal.rehearse(model)
             # What is there for good need not be looked at again, and the rest seldom: readings
             # come as columns, and the collector took 40 % of the time of a loop over records.
             gc.freeze()

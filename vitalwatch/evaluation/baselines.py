@@ -55,13 +55,22 @@ class LastSeen:
         return np.where(times[:, None] - time <= self.MAX_AGE * 1000, value, np.float32(np.nan))
 
 
+Bands = dict[str, tuple[tuple[float, ...], tuple[int, ...]]]
+"""By vital: the upper edges of all bands but the last, and the bands' points."""
+
+
+def points(values: Floats, bands: Bands) -> Ints:
+    """Points (n,) of last values (n, V), of all vitals together; one not known scores 0."""
+    total = np.zeros(len(values), dtype=np.int64)
+    for name, (edges, given) in bands.items():
+        value = values[:, vitals.INDEX[name]]
+        total += np.where(np.isnan(value), 0, np.array(given)[np.searchsorted(edges, value)])
+    return total
+
+
 def news2(values: Floats) -> Ints:
     """NEWS2 (n,) of last values (n, V), on air and alert; a vital not known scores 0."""
-    total = np.zeros(len(values), dtype=np.int64)
-    for name, (edges, points) in _NEWS2.items():
-        value = values[:, vitals.INDEX[name]]
-        total += np.where(np.isnan(value), 0, np.array(points)[np.searchsorted(edges, value)])
-    return total
+    return points(values, _NEWS2)
 
 
 def beyond_factory_limits(values: Floats) -> Bools:

@@ -72,7 +72,7 @@ def beyond_limits(values: Floats, limits: Limits) -> Floats:
     return np.where(np.isinf(worst), np.float32(np.nan), worst)
 
 
-_MEWS: Final[dict[str, tuple[tuple[float, ...], tuple[int, ...]]]] = {
+_MEWS: Final[baselines.Bands] = {
     "sbp": ((70.5, 80.5, 100.5, 199.5), (3, 2, 1, 0, 2)),
     "hr": ((39.5, 50.5, 100.5, 110.5, 129.5), (2, 1, 0, 1, 2, 3)),
     "rr": ((8.5, 14.5, 20.5, 29.5), (2, 0, 1, 2, 3)),
@@ -83,11 +83,7 @@ _MEWS: Final[dict[str, tuple[tuple[float, ...], tuple[int, ...]]]] = {
 
 def mews(values: Floats) -> Floats:
     """Modified early warning score (n,) of values (n, V), alert; a vital not known scores 0."""
-    total = np.zeros(len(values), dtype=np.float32)
-    for name, (edges, points) in _MEWS.items():
-        value = values[:, vitals.INDEX[name]]
-        total += np.where(np.isnan(value), 0, np.array(points)[np.searchsorted(edges, value)])
-    return total
+    return baselines.points(values, _MEWS).astype(np.float32)
 
 
 def shock_index(values: Floats) -> Floats:

@@ -7,10 +7,10 @@ metadata, and once more beside it as JSON for people to read.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +72,20 @@ def save(
 
     ``weights`` are stored under ``network.<name>``, ``calibration`` under ``calibration.<name>``.
     """
+    write(path, FORMAT, weights, calibration, card)
+
+
+def write(
+    path: Path,
+    form: str,
+    weights: Mapping[str, Tensor],
+    calibration: Mapping[str, Tensor],
+    card: dict[str, Any],
+) -> None:
+    """:func:`save` in the format that is called ``form``."""
     tensors = {f"network.{name}": tensor for name, tensor in weights.items()}
     tensors |= {f"calibration.{name}": tensor for name, tensor in calibration.items()}
-    metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
+    metadata = {"format": form, "card": json.dumps(card, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}, metadata
@@ -89,34 +100,65 @@ def load(path: str | Path = "") -> Model:
 
     Raises CheckpointError with the cause and what to do.
     """
-    file = Path(path) if path else SHIPPED
+    return Model(
+        *read(
+            Path(path) if path else SHIPPED,
+            FORMAT,
+            "a VitalWatch model",
+            ANOTHER,
+            lambda weights, card: _check(weights, card["hidden"]),
+        )
+    )
+
+
+class Contents(NamedTuple):
+    """What a model file holds, as in :class:`Model`."""
+
+    weights: dict[str, Tensor]
+    calibration: dict[str, Tensor]
+    card: dict[str, Any]
+    fingerprint: str
+
+
+def read(
+    path: Path,
+    form: str,
+    what: str,
+    another: str,
+    check: Callable[[dict[str, Tensor], dict[str, Any]], None],
+) -> Contents:
+    """Read a model file of the format ``form``; ``what`` it should be, ``another`` how to get one.
+
+    ``check`` is given weights and card, and raises LookupError, TypeError or ValueError if they do
+    not fit. Raises CheckpointError with the cause and what to do.
+    """
     try:
-        content = file.read_bytes()
-        with safetensors.safe_open(file, framework="np") as opened:
+        content = path.read_bytes()
+        with safetensors.safe_open(path, framework="np") as opened:
             metadata = opened.metadata() or {}
         tensors = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
-        raise CheckpointError(f"Cannot read the model file {file}: {cause}; {ANOTHER}.") from error
-    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"Cannot read the model file {path}: {cause}; {another}.") from error
+    if metadata.get("format") != form:
         raise CheckpointError(
-            f"{file} is a safetensors file but not a VitalWatch model of this version; {ANOTHER}."
+            f"{path} is a safetensors file but not {what} of this version; {another}."
         )
     weights = _part(tensors, "network.")
     try:
         card = json.loads(metadata["card"])
-        _check(weights, card["hidden"])
+        check(weights, card)
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{file} does not fit this version of VitalWatch: {error}; {ANOTHER}."
+            f"{path} does not fit this version of VitalWatch: {error}; {another}."
         ) from error
     broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
     if broken:
         # It would score, and alert on nothing that it learned, without a word.
         raise CheckpointError(
-            f"{file} is damaged, or its training failed: {broken[0]} is not all numbers; {ANOTHER}."
+            f"{path} is damaged, or its training failed: {broken[0]} is not all numbers; {another}."
         )
-    return Model(weights, _part(tensors, "calibration."), card, fingerprint(tensors))
+    return Contents(weights, _part(tensors, "calibration."), card, fingerprint(tensors))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -3,19 +3,14 @@
 Beside :mod:`vitalwatch.model.checkpoint`, whose files the detector runs on, until it runs on these.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import safetensors
-import safetensors.numpy
-
 from vitalwatch.arrays import Floats
-from vitalwatch.errors import CheckpointError
-from vitalwatch.model.checkpoint import Tensor, fingerprint
+from vitalwatch.model import checkpoint
+from vitalwatch.model.checkpoint import Tensor
 from vitalwatch.model.layout import CELLS, shapes
 
 FORMAT: Final = "vitalwatch-model-2"
@@ -60,51 +55,19 @@ def save(
     card: dict[str, Any],
 ) -> None:
     """Write a model file, and its card, which names ``cell`` and ``hidden``, beside it as JSON."""
-    tensors = {f"network.{name}": tensor for name, tensor in weights.items()}
-    tensors |= {f"calibration.{name}": tensor for name, tensor in calibration.items()}
-    metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(
-        safetensors.numpy.save(
-            {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())},
-            metadata,
-        )
-    )
-    readable = json.dumps(card, indent=2, ensure_ascii=False)
-    path.with_suffix(".json").write_text(readable + "\n", encoding="utf-8")
+    checkpoint.write(path, FORMAT, weights, calibration, card)
 
 
 def load(path: Path) -> Forecasts:
     """Read a model file. Raises CheckpointError with the cause and what to do."""
-    try:
-        content = path.read_bytes()
-        with safetensors.safe_open(path, framework="np") as opened:
-            metadata = opened.metadata() or {}
-        tensors = safetensors.numpy.load(content)
-    except (OSError, safetensors.SafetensorError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise CheckpointError(f"Cannot read the model file {path}: {cause}; {ANOTHER}.") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} does not hold a forecaster of this version; {ANOTHER}.")
-    parts = {
-        part: {n.removeprefix(part): t for n, t in tensors.items() if n.startswith(part)}
-        for part in ("network.", "calibration.")
-    }
-    weights = parts["network."]
-    try:
-        card = json.loads(metadata["card"])
-        cell, hidden = card["cell"], card["hidden"]
-        _check(weights, cell, hidden)
-    except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} does not fit this version of VitalWatch: {error}; {ANOTHER}."
-        ) from error
-    broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
-    if broken:
-        raise CheckpointError(
-            f"{path} is damaged, or its training failed: {broken[0]} is not all numbers; {ANOTHER}."
-        )
-    return Forecasts(cell, hidden, weights, parts["calibration."], card, fingerprint(tensors))
+    weights, calibration, card, fingerprint = checkpoint.read(
+        path,
+        FORMAT,
+        "a forecaster",
+        ANOTHER,
+        lambda weights, card: _check(weights, card["cell"], card["hidden"]),
+    )
+    return Forecasts(card["cell"], card["hidden"], weights, calibration, card, fingerprint)
 
 
 def _check(weights: Mapping[str, Tensor], cell: str, hidden: int) -> None:

@@ -5,8 +5,9 @@ records are asked for: nine tenths of the cost of consuming. Here its parser get
 reads the response's batches into columns, by the same rules: checksums, compression, markers,
 aborted transactions, the offset asked for.
 
-The library's private parts that reading needs are used in this file alone. Where the library is
-not as known (another version), its public API is used, which gives the same records.
+Where the library is not as known (another version), its public API is used, which gives the same
+records. (The private parts that membership needs are in ``kafka_source``, those of writing in
+``kafka_writers``; they have no stand-in, and so the dependency's range is narrow.)
 """
 
 import functools

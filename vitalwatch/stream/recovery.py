@@ -12,22 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from vitalwatch import config
-from vitalwatch.stream import snapshots
+from vitalwatch.stream import history, snapshots
 from vitalwatch.stream.broker import Broker, Sink, TopicPartition
 from vitalwatch.stream.decode import Decoder
 from vitalwatch.stream.detection import StreamDetector
 
 OVERDUE: Final = 3
 """A snapshot so many intervals late is written with an urgent transaction, too."""
-
-_MARKERS: Final = 1000
-"""Among so many offsets there is a record, as a rule: the rest are markers of transactions."""
-
-_LAST: Final = 15
-"""Of so many records' timestamps the middle one says when it is: one producer's clock is wrong."""
 
 log = logging.getLogger(__name__)
 
@@ -216,15 +208,7 @@ class Recovery:
 
     def _warm_up(self, partition: TopicPartition, end: int, going_on: Callable[[], None]) -> int:
         """Go through the last ``warmup_minutes`` of readings before the offset ``end``."""
-        first, _ = self._broker.bounds(partition)
-        start = first
-        before = [
-            b.timestamps for b in self._broker.read(partition, max(first, end - _MARKERS), end)
-        ]
-        if before:
-            now = int(np.median(np.concatenate(before)[-_LAST:]))
-            since = now - round(self._settings.daemon.warmup_minutes * 60_000)
-            start = self._broker.offset_at(partition, since)
+        start = history.begins(self._broker, partition, end, self._settings.daemon.warmup_minutes)
         return self._again(partition, start, end, going_on)
 
     def _again(

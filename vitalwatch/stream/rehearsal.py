@@ -32,11 +32,8 @@ _SETTINGS: Final = config.Settings(
 log = logging.getLogger(__name__)
 
 
-def rehearse(model: Model, stop: threading.Event | None = None) -> float:
-    """Score some made-up readings on the in-process log, alarms and all; the seconds it took.
-
-    Ends early, between two steps, when ``stop`` is set.
-    """
+def rehearse(model: Model) -> float:
+    """Score some made-up readings on the in-process log, alarms and all; the seconds it took."""
     log.info("rehearsing: this takes half a minute the first time after an installation")
     began = time.monotonic()
     broker = MemoryBroker()
@@ -47,7 +44,7 @@ def rehearse(model: Model, stop: threading.Event | None = None) -> float:
     try:
         for half in (range(0, 300, 5), range(300, 600, 5)):
             # The second worker takes over from the first one's snapshot.
-            _work(broker, model, _publish(broker, half), stop or threading.Event())
+            _work(broker, model, _publish(broker, half))
     finally:
         room.setLevel(level)
     seconds = time.monotonic() - began
@@ -70,7 +67,7 @@ def _publish(broker: MemoryBroker, period: range) -> int:
     return count
 
 
-def _work(broker: MemoryBroker, model: Model, readings: int, stop: threading.Event) -> None:
+def _work(broker: MemoryBroker, model: Model, readings: int) -> None:
     metrics, done = Metrics(CollectorRegistry()), threading.Event()
     daemon = Daemon(
         broker,
@@ -83,5 +80,5 @@ def _work(broker: MemoryBroker, model: Model, readings: int, stop: threading.Eve
     )
     for _ in daemon.steps(done):
         scored = metrics.registry.get_sample_value("vitalwatch_readings_scored_total") or 0.0
-        if scored >= readings or stop.is_set():
+        if scored >= readings:
             done.set()

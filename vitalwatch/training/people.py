@@ -19,7 +19,6 @@ from typing import Final, Literal, NamedTuple, TextIO
 from vitalwatch.errors import RecordingError
 
 Side = Literal["train", "calibrate", "test"]
-Style = Literal["bedside", "minutes", "charted", "wearable"]
 
 _SHARES: Final[tuple[tuple[Side, float], ...]] = (("train", 0.4), ("calibrate", 0.25))
 """The rest are tested on."""
@@ -34,10 +33,13 @@ a40834n from its minute 1,465 on; of no other record more than 3 % are, at any s
 
 
 class Collection(NamedTuple):
-    """A folder of recordings. Of one that is ``checks_only`` nobody trains or calibrates."""
+    """A folder of recordings, watched in one of the simulator's styles.
+
+    Of one that is ``checks_only`` nobody trains or calibrates.
+    """
 
     name: str
-    style: Style
+    style: str
     where: str  # the people are: rows of a table, "FILE:COLUMN", or files, by a pattern
     checks_only: bool = False
 
@@ -46,12 +48,12 @@ COLLECTIONS: Final = {
     each.name: each
     for each in (
         Collection("bidmc-numerics", "bedside", "bidmc_*.csv"),
-        Collection("cinc2009-train", "minutes", "labels.csv:record"),
+        Collection("cinc2009-train", "bedside", "labels.csv:record"),
         Collection("cinc2019-sample", "charted", "set?/p*.psv"),
-        Collection("mimic2-numerics", "minutes", "[as]*n.csv"),
+        Collection("mimic2-numerics", "bedside", "[as]*n.csv"),
         Collection("mimic4-demo-vitals", "charted", "stays.csv:patient_id"),
         Collection("noneeg", "wearable", "vitals.csv.gz:patient"),
-        Collection("sedation-oximetry", "bedside", "vitals.csv.gz:patient"),
+        Collection("sedation-oximetry", "sedation", "vitals.csv.gz:patient"),
         Collection("vitaldb-surgery", "bedside", "vitals.csv.gz:patient", checks_only=True),
     )
 }
@@ -63,7 +65,6 @@ class Person:
 
     identifier: str  # COLLECTION/NAME
     collection: str
-    style: Style
 
     @property
     def name(self) -> str:
@@ -106,7 +107,7 @@ def people(folder: Path, collection: str) -> list[Person]:
         if column
         else {path.stem for path in place.glob(file)}
     )
-    return [Person(f"{collection}/{name}", collection, row.style) for name in sorted(names)]
+    return [Person(f"{collection}/{name}", collection) for name in sorted(names)]
 
 
 def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
