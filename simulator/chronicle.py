@@ -10,6 +10,7 @@ from simulator.plan import Plan
 from simulator.population import Population
 from simulator.scenarios import NAMES as SCENARIO_NAMES
 from simulator.scenarios import SCENARIOS
+from vitalwatch import vitals
 from vitalwatch.arrays import Doubles, Floats
 from vitalwatch.messages import Truth
 from vitalwatch.vitals import NAMES, bounds
@@ -17,12 +18,16 @@ from vitalwatch.vitals import NAMES, bounds
 DAY = 86_400.0
 
 _LOW, _HIGH = bounds("critical")
+_SPREAD = vitals.column("spread")
 _HARM = np.array([[name in row.harm for name in NAMES] for row in SCENARIOS.values()])
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """Times in s since the ward's start; ``critical`` is infinite until it is reached."""
+    """Times in s since the ward's start; ``critical`` is infinite until it is reached.
+
+    ``moved`` when the event has moved a vital, by name; None where nobody looks.
+    """
 
     row: int
     event: str
@@ -31,6 +36,7 @@ class _Entry:
     end: float
     critical: float = np.inf
     vital: str | None = None
+    moved: dict[str, float] | None = None
     said: bool = False
 
 
@@ -89,8 +95,8 @@ class Chronicle:
         beyond &= ((own >= plan.onset[who]) & (own <= plan.end[who]))[:, None]
         found = np.flatnonzero(beyond.any(axis=(0, 1)))
         frames = beyond[:, :, found].any(axis=1).argmax(axis=0)
-        vitals = beyond[frames, :, found].argmax(axis=1)
-        for column, frame, vital in zip(found, frames, vitals, strict=True):
+        first = beyond[frames, :, found].argmax(axis=1)
+        for column, frame, vital in zip(found, frames, first, strict=True):
             entry = self._current[who[column]]
             assert entry is not None  # noqa: S101 - waiting patients have one
             entry.critical, entry.vital = float(own[frame, column]), NAMES[vital]
@@ -98,6 +104,28 @@ class Chronicle:
                 self._unsaid.append(entry)
         self._waiting[who[found]] = False
         self._waiting[who[plan.end[who] < own[-1]]] = False
+
+    def compare(self, plan: Plan, levels: Floats, undisturbed: Floats, times: Doubles) -> None:
+        """Note which vitals deteriorations have moved, and since when.
+
+        ``levels`` and ``undisturbed (B, V, N)``: what they would be without; ``times (B, N)``. A
+        vital is moved once it is further off than the spread between adults at rest.
+        """
+        ill = plan.during(float(times.min()), float(times.max()))
+        who = np.flatnonzero(ill & np.array([entry is not None for entry in self._current]))
+        own = times[:, who]
+        off = np.abs(levels[:, :, who] - undisturbed[:, :, who]) > _SPREAD[:, None]
+        off &= ((own >= plan.onset[who]) & (own <= plan.end[who]))[:, None]
+        off[:, ETCO2] &= self._people.capnograph[who]
+        first = off.argmax(axis=0)
+        seen = off.any(axis=0)
+        for column, row in enumerate(who.tolist()):
+            entry = self._current[row]
+            assert entry is not None  # noqa: S101 - only such rows are left
+            moved = {} if entry.moved is None else entry.moved
+            for vital in np.flatnonzero(seen[:, column]).tolist():
+                moved.setdefault(NAMES[vital], float(own[first[vital, column], column]))
+            entry.moved = moved
 
     def truth(self, now: Doubles) -> list[Truth]:
         """What had begun by ``now (N,)`` in s: deteriorations, then all else, each by onset."""
@@ -121,6 +149,9 @@ class Chronicle:
 
     def _told(self, entry: _Entry, now: Doubles) -> Truth:
         known = entry.critical <= now[entry.row]
+        moved = entry.moved
+        if moved is not None:
+            moved = {name: at for name, at in moved.items() if at <= now[entry.row]}
         return Truth(
             patient=self._names[entry.row],
             event=entry.event,
@@ -129,6 +160,7 @@ class Chronicle:
             end=self._ms(entry.end),
             critical=self._ms(entry.critical) if known else None,
             vital=entry.vital if known else None,
+            moved=None if moved is None else {k: self._ms(at) for k, at in moved.items()},
         )
 
     def _ms(self, seconds: float) -> int:

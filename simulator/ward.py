@@ -1,5 +1,6 @@
 """A ward of simulated patients: readings frame by frame, and the truth beside them."""
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,7 +40,8 @@ class Ward:
     from the start; two equal numbers fix it. Deteriorations are drawn once, or again ``every`` so
     many seconds for those who are not in one. ``start_ms`` is the time of the first frame, UTC,
     also the clock that patients live by. ``style`` is one of :data:`simulator.styles.STYLES`: who
-    is watched, by what.
+    is watched, by what. With ``twins`` each patient is simulated a second time without his
+    deterioration, so that the truth also names the vitals that it has ``moved``.
 
     Patients are read at moments of their own, spread evenly over the interval.
     """
@@ -56,6 +58,7 @@ class Ward:
         onset: tuple[float, float] = (1800.0, 6 * 3600.0),
         every: float = np.inf,
         style: str = "ward",
+        twins: bool = False,
     ) -> None:
         """Raises UsageError for an unknown scenario or style, no patients, or an interval below
         1 s.
@@ -77,7 +80,12 @@ class Ward:
         self._plan = Plan(self.population, names, share, onset, every, planning)
         self._moment = moments.random(patients) * interval
         self._moment[0] = 0.0
+        # The twins live through the same chances, and differ by the deterioration alone.
+        again = copy.deepcopy(body)
         self._physiology = Physiology(self.population, interval, body, watched.variation)
+        self._twins = (
+            Physiology(self.population, interval, again, watched.variation) if twins else None
+        )
         self._swing = OrnsteinUhlenbeck([900.0], patients, interval, wards)
         self._benign = Episodes(watched.benign, self.population, benign)
         self._faults = Episodes(watched.faults, self.population, faults)
@@ -161,6 +169,7 @@ class Ward:
         np.minimum(drives.rate, exertion, out=drives.rate)
         np.minimum(drives.setpoint, exertion / 2, out=drives.setpoint)
         np.minimum(drives.breathing, self._style.panting, out=drives.breathing)
+        without = copy.deepcopy(drives) if self._twins is not None else None
         self._act(drives, times, begin, end)
         faults = self._faults.advance(begin, end, resting)
         if "motion" in faults:
@@ -173,6 +182,9 @@ class Ward:
         latent = self._physiology.advance(drives, rhythm)
         shown = self._devices.average(latent, drives.irregular)
         self._chronicle.judge(self._plan, latent, times)
+        if self._twins is not None and without is not None:
+            undisturbed = self._twins.advance(without, rhythm)
+            self._chronicle.compare(self._plan, latent, undisturbed, times)
         values, inflating = self._devices.measure(shown, times)
         self._artefacts.disturb(values, drives.motion, inflating, latent[:, MAP], faults, times)
         values[:, self._hidden] = np.nan

@@ -133,6 +133,8 @@ class Truth(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``onset`` is when the event begins, ``critical`` when a vital sign first becomes critical
     (null for benign events and for patients who never get there), ``end`` when it is over.
+    ``moved`` says since when a deterioration has held which vitals further from where they would be
+    without it than adults at rest differ, by name; null where the simulator does not look.
     """
 
     patient: str
@@ -142,6 +144,7 @@ class Truth(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     end: int
     critical: int | None = None
     vital: str | None = None
+    moved: dict[str, int] | None = None
     v: int = SCHEMA_VERSION
 
 

@@ -131,3 +131,39 @@ def test_what_cannot_be_simulated_is_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError):
         Ward(patients, 1, interval, scenarios=scenario)
+
+
+def test_twins_do_not_change_a_bit_of_what_is_read() -> None:
+    alone, beside = Ward(40, 7, 10.0), Ward(40, 7, 10.0, twins=True)
+    for first, second in zip(alone.read(700), beside.read(700), strict=True):
+        assert first.tobytes() == second.tobytes()
+    assert all(truth.moved is None for truth in alone.truth)
+
+
+def test_the_truth_names_the_vitals_that_a_deterioration_has_moved_by_now() -> None:
+    ward = Ward(
+        30, 5, 10.0, scenarios="hypertensive_crisis", share=1.0, onset=(600, 600), twins=True
+    )
+    ward.read(60)
+    assert all(not truth.moved for truth in ward.truth)
+    ward.read(1200)
+    told = [truth for truth in ward.truth if not truth.benign]
+    assert len(told) == 30
+    for truth in told:
+        assert truth.moved
+        assert {"sbp", "map"} & set(truth.moved)
+        assert "spo2" not in truth.moved
+        assert all(truth.onset <= since <= truth.end for since in truth.moved.values())
+    # What is critical has been moved on the way there.
+    critical = [truth for truth in told if truth.critical is not None]
+    assert critical
+    assert all(
+        truth.moved is not None and truth.moved[str(truth.vital)] <= truth.critical + 60_000
+        for truth in critical
+    )
+
+
+def test_nothing_is_moved_where_nobody_deteriorates() -> None:
+    ward = Ward(20, 5, 10.0, scenarios=None, twins=True)
+    ward.read(700)
+    assert all(truth.moved is None for truth in ward.truth)

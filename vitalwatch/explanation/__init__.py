@@ -1,0 +1,1 @@
+"""Why a patient's score is what it is, worked out offline, and whether that is true."""
