@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from vitalwatch import config, vitals
+from vitalwatch import config, context, vitals
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Floats, Ints, Spans
@@ -50,8 +50,8 @@ class _Source:
 class _Batch:
     """All readings of one call, n, of which m count; where a partition's lie, by its number.
 
-    ``offsets`` and ``stream`` (n,) are in log order; ``values`` (m, V) and ``numbers`` (m,), of
-    the partitions, are in order of rounds.
+    ``offsets`` and ``stream`` (n,) are in log order; ``values`` (m, V), ``numbers`` (m,) of the
+    partitions, and ``said``, what is said of patients (None: nothing), are in order of rounds.
     """
 
     spans: dict[int, slice]
@@ -60,6 +60,7 @@ class _Batch:
     plan: Plan
     values: Floats
     numbers: Ints
+    said: context.Said | None
 
     def place(self, number: int, time: int, after: int, before: int | None = None) -> int:
         """Which reading brought a partition's stream to ``time``, for a patient.
@@ -251,6 +252,8 @@ class Detector:
         numbers = [
             np.full(len(each), source.number) for each, source in zip(rows, sources, strict=True)
         ]
+        begins = [spans[source.number].start for source in sources]
+        contexts = [readings.context for readings in batch]
         return _Batch(
             spans=spans,
             offsets=_joined([readings.offsets for readings in batch]),
@@ -258,6 +261,7 @@ class Detector:
             plan=plan,
             values=_joined([readings.values for readings in batch])[plan.places],
             numbers=_joined(numbers)[plan.places],
+            said=context.in_order(contexts, begins, plan.places),
         )
 
     def _rows(self, source: _Source, readings: Readings, stream: Ints) -> Ints:
@@ -290,6 +294,8 @@ class Detector:
         assessment = self._alarms.assess(
             rows, times, joined.values[span], plan.reached[span], joined.numbers[span]
         )
+        if joined.said is not None:
+            joined.said.hold(span, rows, self._state["context"])
         scores = self._scorer.step(rows, times, assessment.clean, self._calibration)
         answers = scores.answers
         rarity = np.empty(len(rows), dtype=np.float32)

@@ -15,10 +15,14 @@ Kind = Literal["physiological", "technical"]
 Event = Literal["raised", "escalated", "updated", "cleared"]
 Priority = Literal["low", "medium", "high"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("low", "medium", "high")
+Sex = Literal["female", "male", "other", "unknown"]
+SEXES: Final[tuple[Sex, ...]] = ("female", "male", "other", "unknown")
+OLDEST: Final = 130
+"""Years of age."""
 
 REJECTIONS: Final = {
     "not_json": "the value is not valid JSON or not UTF-8",
-    "invalid": "valid JSON, but not a reading: a field is missing or of the wrong type",
+    "invalid": "valid JSON, but not a reading: a field is missing, of the wrong type or impossible",
     "version": "the schema version is newer than this program knows",
     "too_large": "the value is larger than a reading can be",
     "tombstone": "the record has no value",
@@ -39,8 +43,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     ``time`` is RFC 3339 with an offset, or integer epoch milliseconds. A vital that was not
     measured is absent or null, never 0. ``vitals`` are in the units of
     :data:`vitalwatch.vitals.VITALS`. ``ward`` and ``bed`` are for display only; ``seq``,
-    ``device``, ``quality`` and ``oxygen`` are for others who read the topic: they do not enter a
-    score.
+    ``device`` and ``quality`` are for others who read the topic: they do not enter a score.
+
+    What is known of the patient may be said in any reading and holds from it on, until something
+    else is said or the patient is discharged; a field that is absent or null says nothing, and
+    what was never said is not known. ``age`` is in years; ``sex`` may be other or unknown, which
+    both mean that it is not known which of the two holds; ``oxygen`` is whether the patient is
+    given any, or how much in L/min; ``beta_blocker`` whether the patient takes one. Said again
+    every some minutes, it is also known to whoever begins to read later.
     """
 
     patient: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -50,7 +60,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     seq: int | None = None
     device: str | None = None
     quality: dict[str, float] | None = None
-    oxygen: float | None = None
+    age: Annotated[float, msgspec.Meta(ge=0, le=OLDEST)] | None = None
+    sex: Sex | None = None
+    oxygen: bool | Annotated[float, msgspec.Meta(ge=0)] | None = None
+    beta_blocker: bool | None = None
     ward: str | None = None
     bed: str | None = None
 

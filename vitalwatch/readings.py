@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vitalwatch.arrays import Bools, Floats, Ints, Spans
+from vitalwatch.context import Context
 from vitalwatch.messages import Alert
 
 
@@ -11,7 +12,8 @@ class Readings:
     """Decoded readings of one partition, columnar, in log order.
 
     ``patients`` n identifiers, UTF-8; ``times`` (n,) ms; ``values`` (n, V) in the vitals' units,
-    NaN where not measured; ``offsets`` (n,) of the source records, ascending.
+    NaN where not measured; ``offsets`` (n,) of the source records, ascending; ``context`` what
+    some of them say of their patients, None where none does.
     """
 
     topic: str
@@ -20,6 +22,7 @@ class Readings:
     times: Ints
     values: Floats
     offsets: Ints
+    context: Context | None = None
 
 
 @dataclass(frozen=True, slots=True)

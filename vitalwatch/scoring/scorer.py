@@ -8,6 +8,7 @@ import numpy as np
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
+from vitalwatch.model.layout import CONTEXT_NAMES
 from vitalwatch.scoring import evidence, features, passes
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.passes import Workspace
@@ -76,8 +77,8 @@ class Scorer:
         hidden = weights["head.weight"].shape[1]
         blank = features.Memory.blank(1).parts.ravel()
         # held: each vital's last part in the evidence, valid while the vital is fresh; cause: the
-        # term that gave most of it; outside: signed seconds outside of the usual; times: ms of
-        # the last reading.
+        # term that gave most of it; outside: signed seconds outside of the usual; context: what
+        # the detector was told of the person; times: ms of the last reading.
         table.declare(
             {
                 "hidden": Field(np.float32, hidden, 0),
@@ -85,6 +86,7 @@ class Scorer:
                 "memory": Field(np.float32, len(blank), blank, vitals.NAMES),
                 "held": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
                 "outside": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
+                "context": Field(np.float32, len(CONTEXT_NAMES), 0, CONTEXT_NAMES),
                 "cause": Field(np.int8, vitals.COUNT, 0, vitals.NAMES),
                 "times": Field(np.int64, 0, NEVER),
             }
