@@ -24,7 +24,7 @@ def forecaster(cell: str = "gru", seed: int = 3) -> Forecaster:
     made = Forecaster(cell, 12).eval()
     for parameter in made.parameters():
         parameter.requires_grad_(False)
-    made.risk.weight.mul_(60)
+    made.risk.weight.normal_(0, 0.4)
     return made
 
 
@@ -52,7 +52,7 @@ def test_contributions_add_up_to_the_difference_from_the_patients_own_baseline(c
     assert found.score == pytest.approx(hazard(model, told, patient.seen), abs=1e-4)
     assert found.baseline == pytest.approx(hazard(model, usual, patient.seen), abs=1e-4)
     difference = found.score - found.baseline
-    assert abs(difference) > 0.01, difference
+    assert abs(difference) > 0.05
     assert found.exact
     assert found.by_reading.sum() + found.missed == pytest.approx(difference, abs=1e-6)
     assert abs(found.missed) <= max(0.01 * abs(difference), gradients.NEGLIGIBLE)
