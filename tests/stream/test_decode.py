@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitalwatch.messages import REJECTIONS, Reading, epoch_ms
+from vitalwatch.messages import REJECTIONS, SEXES, Reading, epoch_ms
 from vitalwatch.stream.broker import RecordBatch, TopicPartition
 from vitalwatch.stream.decode import END_OF_TIME, MAX_BEHIND_MS, Decoded, Decoder, Rejected
 from vitalwatch.vitals import INDEX, NAMES
@@ -111,6 +111,15 @@ def test_an_empty_batch_gives_empty_columns() -> None:
         (reading(v=0), "invalid"),
         (reading(x=[]).replace(b"[]", b"[" * 5000 + b"]" * 5000), "invalid"),
         (b"[" * 5000 + b"]" * 5000, "invalid"),
+        (reading(age=-1), "invalid"),
+        (reading(age=131), "invalid"),
+        (reading(age="64"), "invalid"),
+        (reading(age=True), "invalid"),
+        (reading(sex="F"), "invalid"),
+        (reading(sex=1), "invalid"),
+        (reading(oxygen="2 L"), "invalid"),
+        (reading(oxygen=-2), "invalid"),
+        (reading(beta_blocker=1), "invalid"),
         (reading(v=2), "version"),
         (b'{"v": 2, "subject": "p1"}', "version"),
         (reading(v=2, vitals={"mood": 3}), "version"),
@@ -215,6 +224,11 @@ def test_rejections_are_in_log_order() -> None:
         reading(time="mrn-4711"),
         reading(v="mrn-4711"),
         reading(v=4711),
+        reading(age=4711),
+        reading(age="mrn-4711"),
+        reading(sex="mrn-4711"),
+        reading(oxygen="mrn-4711"),
+        reading(beta_blocker="mrn-4711"),
         b"mrn-4711",
         b'{"mrn-4711\xff": 1}',
         reading(patient="mrn-4711"),
@@ -224,6 +238,22 @@ def test_rejections_are_in_log_order() -> None:
 def test_a_detail_repeats_nothing_of_the_payload(value: bytes) -> None:
     (rejected,) = Decoder().decode(batch([value])).rejected
     assert "4711" not in rejected.detail
+
+
+@pytest.mark.parametrize(
+    ("field", "detail"),
+    [
+        ({"age": 131}, "Expected `float` <= 130.0 - at `$.age`"),
+        ({"sex": "F"}, "must be one of female, male, other, unknown - at `$.sex`"),
+        ({"oxygen": -1}, "Expected `float` >= 0.0 - at `$.oxygen`"),
+        ({"beta_blocker": 1}, "Expected `bool | null`, got `int` - at `$.beta_blocker`"),
+    ],
+)
+def test_what_is_wrong_in_what_is_known_of_the_patient_is_said(
+    field: dict[str, Any], detail: str
+) -> None:
+    (rejected,) = Decoder().decode(batch([reading(**field)])).rejected
+    assert (rejected.reason, rejected.detail) == ("invalid", detail)
 
 
 def test_a_field_of_the_wrong_type_is_named_by_its_path() -> None:
@@ -251,7 +281,10 @@ any_reading = st.builds(
     seq=st.none() | st.integers(-(2**63), 2**63),
     device=st.none() | st.text(),
     quality=st.none() | st.dictionaries(names, st.floats(0, 1), max_size=3),
-    oxygen=st.none() | st.floats(0, 15),
+    oxygen=st.none() | st.booleans() | st.floats(0, 15),
+    age=st.none() | st.floats(0, 130),
+    sex=st.none() | st.sampled_from(SEXES),
+    beta_blocker=st.none() | st.booleans(),
 )
 
 
@@ -279,11 +312,15 @@ garbage = st.one_of(
     st.none(),
     st.binary(max_size=60),
     st.builds(mutate, st.just(GOOD), st.integers(0, 999), st.binary(min_size=1, max_size=8)),
+    st.builds(lambda age: reading(age=age), st.floats(-10, 140)),
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["patient", "time", "vitals", "v", "hr"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["patient", "time", "vitals", "v", "hr", "age", "sex", "oxygen"]),
+                inner,
+            )
         ),
         max_leaves=8,
     ).map(lambda tree: json.dumps(tree).encode()),
@@ -296,8 +333,9 @@ def contents(decoded: Decoded, index: int) -> object:
         if rejected.index == index:
             return rejected.reason, rejected.detail
     row = decoded.readings.offsets.tolist().index(100 + 2 * index)
-    readings = decoded.readings
-    return readings.patients[row], int(readings.times[row]), readings.values[row].tobytes()
+    readings, said = decoded.readings, decoded.readings.context
+    known = None if said is None else said.values[said.places == row].tobytes() or None
+    return readings.patients[row], int(readings.times[row]), readings.values[row].tobytes(), known
 
 
 @given(st.lists(st.tuples(garbage, st.none() | st.just(b"p1") | st.binary(max_size=3)), max_size=6))

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitalwatch import compiled
 from vitalwatch.arrays import Spans
-from vitalwatch.messages import Reading
+from vitalwatch.context import SIGNS
+from vitalwatch.messages import SEXES, Reading, Sex
 from vitalwatch.stream import plain_readings
 from vitalwatch.stream.broker import RecordBatch, TopicPartition
 from vitalwatch.stream.decode import END_OF_TIME, Decoded, Decoder
@@ -23,6 +25,7 @@ USUAL = (
     b'{"patient":"p1","time":"2023-11-14T22:13:20.250Z","vitals":{"hr":81,"spo2":97.5,"rr":null},'
     b'"seq":17,"device":"m-1"}'
 )
+N = np.nan
 
 
 def batch(values: Spans, keys: list[bytes | None], timestamp: int) -> RecordBatch:
@@ -35,14 +38,22 @@ def batch(values: Spans, keys: list[bytes | None], timestamp: int) -> RecordBatc
 def contents(decoded: Decoded) -> tuple[Any, ...]:
     readings = decoded.readings
     columns = readings.times.tolist(), readings.offsets.tolist(), readings.values.tobytes()
-    return list(readings.patients), *columns, decoded.rejected, decoded.unknown_vitals
+    said = readings.context
+    known = None if said is None else (said.places.tolist(), said.values.tobytes())
+    return list(readings.patients), *columns, known, decoded.rejected, decoded.unknown_vitals
+
+
+def nothing(*arrays: Any) -> int:
+    """Read no record in bulk."""
+    arrays[-1].fill(False)
+    return 0
 
 
 def both(values: Spans, keys: list[bytes | None], timestamp: int = -1) -> tuple[Decoded, int]:
     """What becomes of records, the same in bulk and one by one; how many were read in bulk."""
     for keyed in (False, True):
         decoder, records = Decoder(keyed=keyed), batch(values, keys, timestamp)
-        with mock.patch.object(plain_readings, "read", lambda *arrays: arrays[-1].fill(False)):
+        with mock.patch.object(plain_readings, "read", nothing):
             one_by_one = decoder.decode(records)
         with mock.patch.object(Decoder, "_look", side_effect=decoder._look) as look:
             in_bulk = decoder.decode(records)
@@ -130,7 +141,7 @@ def test_an_unusual_time_has_the_same_outcome(time: str) -> None:
 @pytest.mark.parametrize(
     "field",
     ['"v":1', '"seq":7', '"seq":null', '"device":"m 1"', '"ward":"Süd"', '"bed":null',
-     '"oxygen":2.5', '"quality":{}', '"quality":{"hr":0.5,"the others":1}', '"quality":null',
+     '"quality":{}', '"quality":{"hr":0.5,"the others":1}', '"quality":null',
      '"":1', '"é":1', '"colour":"blue"', '"a name of many letters":-1.5e3',
      '"real":true', '"real":false'],
 )  # fmt: skip
@@ -141,14 +152,96 @@ def test_a_simple_field_does_not_slow_a_reading_down(field: str) -> None:
 @pytest.mark.parametrize(
     "field",
     ['"v":2', '"v":0', '"v":1.0', '"v":null', '"v":"1"', '"seq":1.0', '"seq":"7"', '"seq":true',
-     '"device":7', '"ward":true', '"bed":"a\\nb"', '"bed":"a\nb"', '"oxygen":"2"',
-     '"oxygen":true', '"quality":{"hr":null}', '"quality":[1]', '"quality":1',
-     '"quality":{"hr":1,}', '"x":[1]', '"x":{}', '"x":tru', '"x":01', '"x":', '"x"', "",
+     '"device":7', '"ward":true', '"bed":"a\\nb"', '"bed":"a\nb"', '"quality":{"hr":null}',
+     '"quality":[1]', '"quality":1', '"quality":{"hr":1,}', '"x":[1]', '"x":{}', '"x":tru',
+     '"x":01', '"x":', '"x"', "",
      '"pati\\u0065nt":"p2"', '"patient":"p1"',
      '"time":5', '"vitals":{"hr":5}', '"quality":{"hr":01}', '"x":nul', '"x":falsey', "x:1"],
 )  # fmt: skip
 def test_an_unusual_field_has_the_same_outcome(field: str) -> None:
     assert not plain(with_field(field))
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [('"age":64', [64, N, N, N]), ('"age" : 0.5', [0.5, N, N, N]), ('"age":130', [130, N, N, N]),
+     ('"age":null', None), ('"sex":"female"', [N, 1, N, N]), ('"sex":"male"', [N, -1, N, N]),
+     ('"sex":"other"', [N, 0, N, N]), ('"sex":"unknown"', [N, 0, N, N]), ('"sex":null', None),
+     ('"oxygen":true', [N, N, 1, N]), ('"oxygen":false', [N, N, -1, N]),
+     ('"oxygen":2.5', [N, N, 1, N]), ('"oxygen":0', [N, N, -1, N]), ('"oxygen":null', None),
+     ('"beta_blocker":true', [N, N, N, 1]), ('"beta_blocker":false', [N, N, N, -1]),
+     ('"beta_blocker":null,"age":null,"oxygen":null', None), ('"beta_blockers":[]', None),
+     ('"beta_blocker":true,"oxygen":0,"sex":"male","age":71', [71, -1, -1, 1])],
+)  # fmt: skip
+def test_what_is_known_of_the_patient_is_read_in_bulk(field: str, said: list[float] | None) -> None:
+    decoded, count = both(Spans.of([USUAL, with_field(field), USUAL]), [b"p1"] * 3)
+    assert count == 3 if "[]" not in field else 2
+    context = decoded.readings.context
+    if said is None:
+        assert context is None
+    else:
+        assert context is not None
+        assert context.places.tolist() == [1]
+        np.testing.assert_array_equal(context.values, np.array([said], np.float32))
+
+
+@pytest.mark.parametrize(
+    "field",
+    ['"age":-1', '"age":130.1', '"age":"64"', '"age":true', '"age":1e400', '"age":[64]',
+     '"age":nul', '"sex":"F"', '"sex":"Female"', '"sex":"unknown "', '"sex":"unknowns"',
+     '"sex":""', '"sex":true', '"sex":1', '"sex":"fem\\u0061le"', '"sex":"weiß"', '"sex":"male',
+     '"oxygen":"2"', '"oxygen":-1', '"oxygen":"yes"', '"oxygen":{}', '"oxygen":tru',
+     '"beta_blocker":1', '"beta_blocker":"yes"', '"beta_blocker":[]', '"beta_blocker":fals',
+     '"age":1,"age":2', '"sex":"male","sex":null', '"oxygen":null,"oxygen":1',
+     '"beta_blocker":true,"beta_blocker":false'],
+)  # fmt: skip
+def test_what_is_known_of_the_patient_in_an_unusual_form_has_the_same_outcome(field: str) -> None:
+    assert not plain(with_field(field))
+
+
+def test_another_name_of_the_same_number_is_not_taken_for_one_that_is_known() -> None:
+    data = np.frombuffer(b'"beta_blocker""beta_blockex""beta_block"', dtype=np.uint8)
+    begin = compiled.address(data)
+    found = [plain_readings._is_beta_blocker(begin + at) for at in (1, 15, 29)]
+    assert found == [True, False, False]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.floats(0, 130),
+            st.none() | st.sampled_from(SEXES),
+            st.none() | st.booleans() | st.floats(0, 99),
+            st.none() | st.booleans(),
+            st.sampled_from(["", '"device":"\\u0062",', '"seq":"no reading",']),
+        ),
+        max_size=9,
+    )
+)
+def test_what_some_readings_say_is_put_to_their_places(
+    said: list[tuple[float | None, Sex | None, float | None, bool | None, str]],
+) -> None:
+    """Some are read one by one, for the sake of a device, and some are rejected."""
+    values = []
+    for *parts, other in said:
+        fields = dict(zip(("age", "sex", "oxygen", "beta_blocker"), parts, strict=True))
+        written = msgspec.json.encode({"patient": "p1", "time": 1, "vitals": {}} | fields)
+        values.append(b"{" + other.encode() + written[1:])
+    decoded, _ = both(Spans.of(values), [b"p1"] * len(values))
+    spoken = {}
+    left = [each for each in said if "no reading" not in each[-1]]
+    for place, (age, sex, oxygen, beta, _) in enumerate(left):
+        signs = [N if each is None else 1 if each else -1 for each in (oxygen, beta)]
+        row = [N if age is None else age, N if sex is None else SIGNS[sex], *signs]
+        if not np.isnan(row).all():
+            spoken[place] = np.array(row, dtype=np.float32)
+    context = decoded.readings.context
+    if not spoken:
+        assert context is None
+    else:
+        assert context is not None
+        assert context.places.tolist() == [*spoken]
+        np.testing.assert_array_equal(context.values, np.stack([*spoken.values()]))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +339,10 @@ moment = st.builds(
 time = moment.map('"{}"'.format) | st.integers(-5, END_OF_TIME + 5).map(str)
 quoted = text.map(lambda content: f'"{content}"')
 field = st.one_of(
-    st.tuples(st.sampled_from(["seq", "oxygen", "more", "quite something else"]), number),
+    st.tuples(st.sampled_from(["seq", "more", "quite something else"]), number),
+    st.tuples(st.sampled_from(["age", "oxygen"]), number | st.integers(-5, 140).map(str)),
+    st.tuples(st.sampled_from(["oxygen", "beta_blocker"]), st.sampled_from(["true", "false"])),
+    st.tuples(st.just("sex"), st.sampled_from(['"male"', '"female"', '"other"', '"x"', "null"])),
     st.tuples(st.sampled_from(["device", "ward", "bed", "éé", "any"]), quoted),
     st.tuples(st.just("v"), st.sampled_from(["1", "1", "1", "2", "1.0"])),
     st.tuples(st.just("quality"), st.just('{"hr": 0.5, "spo2" :1}')),

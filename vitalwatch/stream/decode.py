@@ -11,6 +11,8 @@ What is decided here, so that every input has exactly one outcome:
 - A vital that this program does not know is counted and ignored; a reading with such vitals
   only is ``no_vitals``. A reading without any vital (``{}``, or all null) is accepted: the
   device says that the patient is connected and nothing is measured.
+- An age beyond 0 to 130, a sex in other words than the schema's, or a negative flow of oxygen is
+  ``invalid``, as is any field of the wrong type: who writes the readings is to hear of it.
 - A value of 0 is passed on as 0: devices show it for "no signal", and saying so is the alarms'
   business.
 
@@ -26,9 +28,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from vitalwatch.arrays import Bools, Floats, Spans
+from vitalwatch import context
+from vitalwatch.arrays import Bools, Floats, Ints, Spans
+from vitalwatch.context import Context
 from vitalwatch.errors import RejectedReading
-from vitalwatch.messages import SCHEMA_VERSION, Reading, epoch_ms
+from vitalwatch.messages import SCHEMA_VERSION, SEXES, Reading, epoch_ms
 from vitalwatch.readings import Readings
 from vitalwatch.stream import plain_readings
 from vitalwatch.stream.broker import RecordBatch
@@ -91,10 +95,11 @@ class Decoder:
         """
         count = len(batch)
         data = batch.values.data
-        starts, sizes, times, others = np.empty((4, count), dtype=np.int64)
+        starts, sizes, times, others, speakers = np.empty((5, count), dtype=np.int64)
         values: Floats = np.empty((count, COUNT), dtype=np.float32)
+        known: Floats = np.empty((count, context.COUNT), dtype=np.float32)
         read: Bools = np.empty(count, dtype=np.bool_)
-        plain_readings.read(
+        spoke = plain_readings.read(
             data,
             batch.values.starts,
             batch.values.lengths,
@@ -114,8 +119,11 @@ class Decoder:
             times,
             values,
             others,
+            speakers,
+            known,
             read,
         )
+        more_said: dict[int, list[float]] = {}
         rejected: list[Rejected] = []
         unknown = int(others[read].sum())
         names: list[bytes] = []  # of those read one by one: they may stand in the bytes otherwise
@@ -128,6 +136,8 @@ class Decoder:
                 strange = len(reading.vitals.keys() - _KNOWN)
                 unknown += strange
                 values[index] = _row(reading.vitals, strange)
+                if (said := context.of(reading)) is not None:
+                    more_said[index] = said
             except RejectedReading as rejection:
                 rejected.append(Rejected(index, rejection.reason, rejection.detail))
                 continue
@@ -150,6 +160,7 @@ class Decoder:
             times[kept],
             values[kept],
             batch.offsets[kept],
+            _context(speakers[:spoke], known[:spoke], more_said, read),
         )
         return Decoded(readings, rejected, unknown)
 
@@ -199,6 +210,24 @@ def _row(vitals: Mapping[str, float | None], strange: int) -> list[float]:
     return row
 
 
+def _context(
+    speakers: Ints, known: Floats, more: Mapping[int, list[float]], read: Bools
+) -> Context | None:
+    """What is said in some records of a batch: of ``speakers`` (k,) in bulk, and in others.
+
+    ``read`` (n,) are the readings, of which the context gives the places.
+    """
+    if more:
+        speakers = np.concatenate((speakers, np.fromiter(more, dtype=np.int64)))
+        known = np.concatenate((known, np.array([*more.values()], dtype=np.float32)))
+        order = np.argsort(speakers)
+        speakers, known = speakers[order], known[order]
+    if not len(speakers):
+        return None
+    places = speakers if read.all() else (np.cumsum(read) - 1)[speakers]
+    return Context(places, known)
+
+
 def _foreign_version(version: int) -> RejectedReading:
     if version > SCHEMA_VERSION:
         return RejectedReading("version", f"newer than version {SCHEMA_VERSION}")
@@ -220,4 +249,7 @@ def _diagnose(value: bytes, error: ValueError) -> RejectedReading:
     version = tree.get("v") if isinstance(tree, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         return _foreign_version(version)
-    return RejectedReading("invalid", str(error))
+    detail = str(error)
+    if detail.startswith("Invalid enum value"):  # and goes on with that value
+        return RejectedReading("invalid", f"must be one of {', '.join(SEXES)} - at `$.sex`")
+    return RejectedReading("invalid", detail)

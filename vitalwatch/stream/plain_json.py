@@ -31,8 +31,14 @@ _DAYS_BEFORE: Final = np.array([0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 
 
 
 def code(word: str) -> int:
-    """A word of at most seven bytes as a number."""
-    return int.from_bytes(word.encode(), "big")
+    """A word as a number, as :func:`read_name` gives it."""
+    content = word.encode()
+    if len(content) <= _LONGEST_NAME:
+        return int.from_bytes(content, "big")
+    number = 0
+    for byte in content:
+        number = (number ^ byte) * _PRIME % 2**64
+    return (number | _LONG) - (2**64 if number >= 2**63 else 0)
 
 
 @compiled
@@ -135,6 +141,22 @@ def read_literal(at: int, end: int, word: int, size: int) -> int:
     for place in range(at, at + size):
         found = found << 8 | byte_at(place)
     return at + size if found == word else CLOSER
+
+
+@compiled
+def read_word(at: int, end: int) -> tuple[int, int]:
+    """Behind a quoted word of at most seven bytes, which are ASCII, and the word as a number."""
+    if at >= end or byte_at(at) != QUOTE:
+        return CLOSER, 0
+    word = 0
+    for place in range(at + 1, min(end, at + _LONGEST_NAME + 2)):
+        byte = byte_at(place)
+        if byte == QUOTE:
+            return place + 1, word
+        if byte < _BLANK or byte >= 0x80 or byte == _BACKSLASH:
+            break
+        word = word << 8 | byte
+    return CLOSER, 0
 
 
 @compiled

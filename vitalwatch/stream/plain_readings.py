@@ -14,6 +14,8 @@ import numpy as np
 
 from vitalwatch.arrays import Bools, Buffer, Floats, Ints
 from vitalwatch.compiled import address, byte_at, compiled
+from vitalwatch.context import AGE, BETA_BLOCKER, FEMALE, OXYGEN, SIGNS
+from vitalwatch.messages import OLDEST
 from vitalwatch.stream.plain_json import (
     CLOSER,
     QUOTE,
@@ -24,6 +26,7 @@ from vitalwatch.stream.plain_json import (
     read_name,
     read_number,
     read_text,
+    read_word,
     skip_blanks,
 )
 
@@ -37,8 +40,12 @@ _COMMA, _OPEN, _CLOSE = (ord(sign) for sign in ",{}")
 _F, _N, _T = (ord(sign) for sign in "fnt")
 
 _PATIENT, _TIME, _VITALS, _VERSION = (code(word) for word in ("patient", "time", "vitals", "v"))
-_SEQ, _OXYGEN, _QUALITY = (code(word) for word in ("seq", "oxygen", "quality"))
+_SEQ, _QUALITY = (code(word) for word in ("seq", "quality"))
 _DEVICE, _WARD, _BED = (code(word) for word in ("device", "ward", "bed"))
+_AGE, _SEX, _OXYGEN, _BETA_BLOCKER = map(code, ("age", "sex", "oxygen", "beta_blocker"))
+_BETA_BYTES: Final = np.frombuffer(b"beta_blocker", dtype=np.uint8)
+_SEXES: Final = np.array([code(word) for word in SIGNS])
+_SEX_SIGNS: Final = np.array([*SIGNS.values()])
 _NULL, _TRUE, _FALSE = (code(word) for word in ("null", "true", "false"))
 _ALL_SEEN: Final = 0b111
 
@@ -117,34 +124,80 @@ def _unused(at: int, end: int, name: int) -> int:
         at, _whole = read_integer(at, end)
         return at
     if first == QUOTE:
-        return read_text(at + 1, end) if name != _OXYGEN else CLOSER
+        return read_text(at + 1, end)
     if name in (_DEVICE, _WARD, _BED):
         return CLOSER
-    if name != _OXYGEN and first == _T:
+    if first == _T:
         return read_literal(at, end, _TRUE, 4)
-    if name != _OXYGEN and first == _F:
+    if first == _F:
         return read_literal(at, end, _FALSE, 5)
     at, _value = read_number(at, end)
     return at
 
 
 @compiled
+def _age(at: int, end: int) -> tuple[int, float]:
+    """Behind an age, and what it says, as all of these: NaN is nothing."""
+    if byte_at(at) == _N:
+        return read_literal(at, end, _NULL, 4), np.nan
+    at, years = read_number(at, end)
+    return at if 0.0 <= years <= OLDEST else CLOSER, years
+
+
+@compiled
+def _sex(at: int, end: int) -> tuple[int, float]:
+    """Behind a sex, and whether it is female: 1, -1 or, if that is not known, 0."""
+    if byte_at(at) == _N:
+        return read_literal(at, end, _NULL, 4), np.nan
+    at, word = read_word(at, end)
+    for sex in range(len(_SEXES)):
+        if _SEXES[sex] == word:
+            return at, _SEX_SIGNS[sex]
+    return CLOSER, np.nan
+
+
+@compiled
+def _given(at: int, end: int, measured: bool) -> tuple[int, float]:
+    """Behind true (1), false (-1) or, if it may be ``measured``, how much is given."""
+    first = byte_at(at)
+    if first == _N:
+        return read_literal(at, end, _NULL, 4), np.nan
+    if first == _T:
+        return read_literal(at, end, _TRUE, 4), 1.0
+    if first == _F:
+        return read_literal(at, end, _FALSE, 5), -1.0
+    at, flow = read_number(at, end)
+    return at if measured and flow >= 0.0 else CLOSER, 1.0 if flow > 0.0 else -1.0
+
+
+@compiled
+def _is_beta_blocker(at: int) -> bool:
+    """Whether a name of that number, which begins here, is that name."""
+    for place in range(len(_BETA_BYTES)):
+        if byte_at(at + place) != _BETA_BYTES[place]:
+            return False
+    return byte_at(at + len(_BETA_BYTES)) == QUOTE
+
+
+@compiled
 def _reading(
     at: int, end: int, version: int, names: Ints, strange: Ints, values: Floats, row: int
-) -> tuple[bool, int, int, int, int]:
+) -> tuple[bool, int, int, int, int, float, float, float, float]:
     """Whether this is a plain reading; where its patient starts and ends; its time, ms.
 
-    And how many of its vitals are unknown.
+    And how many of its vitals are unknown, and what it says of the patient: the parts of
+    :data:`vitalwatch.context.PARTS`, NaN where it says nothing.
     """
     start, stop, time, unknown = 0, 0, 0, 0
-    no = (False, 0, 0, 0, 0)
+    age, female, oxygen, beta_blocker = np.nan, np.nan, np.nan, np.nan
+    no = (False, 0, 0, 0, 0, np.nan, np.nan, np.nan, np.nan)
     at = skip_blanks(at, end)
     if at >= end or byte_at(at) != _OPEN:
         return no
     seen = 0
     while True:
-        at = skip_blanks(at + 1, end)  # behind the brace or comma
-        at, name = read_name(at, end)
+        begin = skip_blanks(at + 1, end)  # behind the brace or comma
+        at, name = read_name(begin, end)
         if at == CLOSER or at >= end:
             return no
         bit = 0
@@ -172,6 +225,22 @@ def _reading(
                 return no
         elif name == _QUALITY and byte_at(at) != _N:
             at, _vitals, _others = _numbers(at, end, 0, names, strange, values, row)
+        elif name in (_SEQ, _DEVICE, _WARD, _BED):  # of most readings, so before what few say
+            at = _unused(at, end, name)
+        elif name == _AGE:
+            bit = 8
+            at, age = _age(at, end)
+        elif name == _SEX:
+            bit = 16
+            at, female = _sex(at, end)
+        elif name == _OXYGEN:
+            bit = 32
+            at, oxygen = _given(at, end, True)
+        elif name == _BETA_BLOCKER:
+            bit = 64
+            if not _is_beta_blocker(begin + 1):
+                return no
+            at, beta_blocker = _given(at, end, False)
         else:
             at = _unused(at, end, name)
         if at == CLOSER or seen & bit:
@@ -184,8 +253,8 @@ def _reading(
             break
         if byte_at(at) != _COMMA:
             return no
-    plain = skip_blanks(at + 1, end) == end and seen == _ALL_SEEN
-    return plain, start, stop, time, unknown
+    plain = skip_blanks(at + 1, end) == end and seen & _ALL_SEEN == _ALL_SEEN
+    return plain, start, stop, time, unknown, age, female, oxygen, beta_blocker
 
 
 @compiled
@@ -220,8 +289,10 @@ def read(
     times: Ints,
     values: Floats,
     unknown: Ints,
+    speakers: Ints,
+    known: Floats,
     done: Bools,
-) -> None:
+) -> int:
     """Read n records that begin at ``starts`` of ``data`` and have ``lengths`` bytes (-1: none).
 
     Where ``done`` (n,) is set true the record is a reading that nothing is wrong with: its
@@ -229,7 +300,12 @@ def read(
     ``keyed``; ``times`` in ms; ``values`` (n, V), NaN where not measured; ``unknown`` (n,) counts
     its other vitals. In the other rows nothing means anything. ``version`` is the schema's;
     ``names`` (V,) are the vitals' as given by :func:`code`.
+
+    Returns how many of them say what is known of their patients: the first of ``speakers`` (n,) are
+    their rows, and the first of ``known`` (n, 4) what they say, as in
+    :class:`vitalwatch.context.Context`.
     """
+    spoke = 0
     strange = np.empty(_MOST_STRANGE, dtype=np.int64)
     first, first_key = address(data), address(keys)
     for row in range(len(starts)):
@@ -237,7 +313,7 @@ def read(
         if lengths[row] < 0 or lengths[row] > max_bytes:
             continue
         begin = first + starts[row]
-        plain, start, stop, time, strangers = _reading(
+        plain, start, stop, time, strangers, age, female, oxygen, beta_blocker = _reading(
             begin, begin + lengths[row], version, names, strange, values, row
         )
         if not (plain and 0 < stop - start <= LONGEST_PATIENT and 0 <= time < end_of_time):
@@ -252,3 +328,9 @@ def read(
         times[row] = time
         unknown[row] = strangers
         done[row] = True
+        if not (np.isnan(age) and np.isnan(female) and np.isnan(oxygen) and np.isnan(beta_blocker)):
+            speakers[spoke] = row
+            known[spoke, AGE], known[spoke, FEMALE] = age, female
+            known[spoke, OXYGEN], known[spoke, BETA_BLOCKER] = oxygen, beta_blocker
+            spoke += 1
+    return spoke
