@@ -10,7 +10,7 @@ which is made as small as asked by taking more steps.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -157,13 +157,33 @@ def attribute(
 
 
 def log_hazard(logits: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
-    """Log10 of the hazard summed over risks and the vitals ever ``seen (V,)``, (...,).
+    """Log10 of the hazard summed over risks and the vitals ever ``seen``, (...,).
 
-    ``logits (..., R, V)``; ``weight (R, V)`` log10 offsets.
+    ``logits (..., R, V)``; ``weight (R, V)`` log10 offsets; ``seen`` (V,) or (..., 1, V).
     """
     hazards = logits.clamp(max=_MOST_LOGIT) + math.log(10) * weight
     hazards = hazards.masked_fill(~seen, -torch.inf)
     return torch.logsumexp(hazards.flatten(-2), dim=-1) / math.log(10)
+
+
+def hazards(model: Forecaster, courses: Sequence[Course], weight: Floats) -> Doubles:
+    """Log10 of the summed hazard after the last reading of each course, (n,)."""
+    offset = torch.from_numpy(np.asarray(weight, dtype=np.float32))
+    found = np.empty(len(courses))
+    lengths = np.array([len(course) for course in courses])
+    for length in np.unique(lengths).tolist():
+        places = np.flatnonzero(lengths == length)
+        for some in np.array_split(places, -(-len(places) * length // _ROWS)):
+            told = np.stack([courses[place].features() for place in some], axis=1)
+            seen = torch.from_numpy(np.stack([courses[place].seen for place in some]))
+            with torch.no_grad():
+                state, output, inputs = model.cell.blank(len(some)), None, None
+                for frames in _cut(torch.from_numpy(told)):
+                    output, inputs, state = model(frames, state)
+                assert output is not None and inputs is not None  # noqa: S101, PT018 - as above
+                logits = model.risks(output[-1], inputs[-1])
+                found[some] = log_hazard(logits, offset, seen[:, None]).double().numpy()
+    return found
 
 
 def _begin(times: Ints) -> int:
