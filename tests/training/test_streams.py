@@ -18,8 +18,8 @@ def made() -> list[Chunk]:
     return list(streams.chunks(Job("train", 5, TINY)))
 
 
-def stream(rate: Rate, number: int = 3, size: Size = TINY) -> streams._Stream:
-    return streams._Stream(rate, "train", number, size)
+def stream(rate: Rate, number: int = 3, size: Size = TINY) -> streams.Simulated:
+    return streams.Simulated(rate, "train", number, size)
 
 
 def test_a_round_is_the_same_every_time_and_another_round_is_of_others(made: list[Chunk]) -> None:
@@ -47,7 +47,9 @@ def test_chunks_are_of_the_shapes_that_are_told(made: list[Chunk]) -> None:
         assert chunk.features.shape == (TINY.frames, patients, layout.FEATURES)
         assert chunk.value.shape == chunk.counts.shape == (TINY.frames, patients, V)
         assert chunk.later_value.shape == (len(layout.HORIZONS), later, patients, V)
-        assert chunk.risk.shape == (later, patients, len(layout.RISKS), V)
+        assert chunk.risk.shape == (later, patients, len(layout.WITHIN), V)
+        assert chunk.risk_counts.shape == chunk.risk.shape
+        assert chunk.event.shape == chunk.event_counts.shape == (later, patients)
 
 
 def test_other_patients_come_after_a_life_and_only_then() -> None:

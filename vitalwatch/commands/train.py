@@ -71,6 +71,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     cell.add_argument(
         "--rate", type=float, default=4e-3, help="highest of learning [default: .004]"
     )
+    cell.add_argument(
+        "--recordings", type=Path, metavar="DIR",
+        help="also train on the people in DIR's recordings who are for training",
+    )  # fmt: skip
     cell.add_argument("--resume", action="store_true", help="go on with OUTPUT's run, OUTPUT.run")
     cell.add_argument(
         "--device",

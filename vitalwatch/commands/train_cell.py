@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         size=Size(arguments.patients, fitting.ROUND.chunks, fitting.ROUND.frames),
         rate=arguments.rate,
+        recordings=arguments.recordings,
     )
     output: Path = arguments.output
     keep = output.with_suffix(".run")
@@ -115,7 +116,7 @@ def _card(
         "state_bytes": 4 * found.model.cell.width,
         "command": f"vitalwatch train --cell {plan.cell} --hidden {plan.hidden} "
         f"--rounds {plan.rounds} --patients {plan.size.patients} --rate {plan.rate:g} "
-        f"--seed {plan.seed}",
+        f"--seed {plan.seed}" + (" --recordings DIR" if plan.recordings else ""),
         "readings": rounds * plan.size.chunks * plan.size.frames * columns,
         "rounds": rounds,
         "best_after_rounds": found.rounds,

@@ -69,6 +69,7 @@ class Forecaster(nn.Module):
             self.head.weight.mul_(0.1)
             self.risk.weight.mul_(0.1)
             self.risk.bias.fill_(-4.0)  # what is critical is rare
+            self.risk.bias[-layout.V :] = -5.5  # and all vitals together make an event
 
     @property
     def hidden(self) -> int:
@@ -112,7 +113,15 @@ class Forecaster(nn.Module):
         location = last + torch.sigmoid(pull - 3) * (mean - last) + change
         return Prediction(location, functional.softplus(scale - 1) + _LEAST_SCALE * self.step)
 
+    @staticmethod
+    def hazard(risks: Tensor, seen: Tensor) -> Tensor:
+        """The sum of hazards ``(...)`` of an event under way, of :meth:`risks`.
+
+        ``seen (..., V)`` is 1 where a vital was ever seen: of no other is there a hazard.
+        """
+        return (torch.exp(risks[..., -1, :].clamp(max=10)) * seen).sum(dim=-1)
+
     def risks(self, output: Tensor, inputs: Tensor) -> Tensor:
-        """Logits ``(..., R, V)`` that a vital becomes critical within each of RISKS."""
+        """Logits ``(..., R, V)`` of each of the layout's RISKS."""
         logits: Tensor = self.risk(torch.cat((output, inputs), dim=-1))
         return logits.reshape(*logits.shape[:-1], len(layout.RISKS), layout.V)

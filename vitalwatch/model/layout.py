@@ -48,8 +48,14 @@ over squashed time, and beyond the ends it stays."""
 HORIZONS: Final = (60.0, 300.0, 900.0, 3600.0)
 """Seconds ahead at which a forecast is trained and compared with what came; all are knots."""
 
-RISKS: Final = (900.0, 3600.0)
-"""Seconds within which a risk is the chance that the true level leaves the critical range."""
+WITHIN: Final = (900.0, 3600.0)
+"""Seconds within which the first risks are the chance that the true level turns critical."""
+
+RISKS: Final = (*(f"critical within {round(s / 60)} min" for s in WITHIN), "event under way")
+"""What the risk head gives a logit of, for each vital. Of the first ones, each vital on its own.
+The last is a *hazard* that vitals share: the chance that the patient is in an event that ends with
+treatment, sepsis or a critical vital is ``1 - exp(-sum over vitals of exp(logit))``, so that each
+vital has an exact part in it though nobody says which it was."""
 
 CHANGE, PULL, SCALE = range(3)
 """What the head says of a vital at a knot."""

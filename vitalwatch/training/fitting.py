@@ -10,7 +10,7 @@ import dataclasses
 import math
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from torch.optim import AdamW
 from vitalwatch.errors import CheckpointError, VitalWatchError
 from vitalwatch.model.forecaster import Forecaster
 from vitalwatch.training.ahead import Ahead
-from vitalwatch.training.objective import Batch, learn_base, measure, unknown_base
+from vitalwatch.training.objective import WEIGHTS, Batch, learn_base, measure, unknown_base
 from vitalwatch.training.streams import RATES, Chunk, Job, Size
 from vitalwatch.training.validation import Validation, validate
 
@@ -51,13 +51,15 @@ class Plan:
     every: int = 10  # rounds between validations, each of which is kept on disk
     patience: int = 4  # so many validations without improvement end it
     validated: Size = HELD_APART
+    recordings: Path | None = None  # of people to train on beside the simulated ones
 
     def jobs(self, done: int) -> list[Job]:
         """What is to be made after so many rounds are done: rounds, and validations between."""
         found = []
-        for number in range(done, self.rounds):
-            found.append(Job("train", self.seed * MOST_ROUNDS + number, self.size))
-            if self.validates(number + 1):
+        for place in range(done, self.rounds):
+            number = self.seed * MOST_ROUNDS + place
+            found.append(Job("train", number, self.size, self.recordings))
+            if self.validates(place + 1):
                 found.append(Job("validate", self.seed, self.validated))
         return found
 
@@ -128,14 +130,14 @@ def fit(
     with Ahead(plan.jobs(run.rounds), processes) as ahead:
         while run.rounds < plan.rounds and run.waited < plan.patience:
             state = None
-            sums = np.zeros(3)
+            sums = np.zeros(len(WEIGHTS))
             for number, chunk in enumerate(ahead.round()):
                 if state is None:
                     state = run.model.cell.blank(len(chunk.fresh))
                 update = run.rounds * plan.size.chunks + number
                 terms, state = _update(plan, run, chunk, state, update, keep, device)
                 sums += terms
-                report(update + 1, float(terms.sum()), news)
+                report(update + 1, float(terms @ WEIGHTS), news)
             run.rounds += 1
             if plan.validates(run.rounds):
                 found = validate(run.model.eval(), ahead.round(), device)
@@ -159,14 +161,14 @@ def _update(
     keep: Path,
     device: torch.device,
 ) -> tuple[Any, Tensor]:
-    """One step of the optimiser: the three terms of the loss, and the state to carry on."""
+    """One step of the optimiser: the four terms of the loss, and the state to carry on."""
     for group in run.optimiser.param_groups:
         group["lr"] = plan.rate_at(update)
     run.model.train()
     run.optimiser.zero_grad()
     errors, after = measure(run.model, Batch.of(chunk, device), state)
     terms = torch.stack(errors.terms(run.base))
-    loss = terms.sum()
+    loss = (terms * terms.new_tensor(WEIGHTS)).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), _CLIP)
     if not torch.isfinite(loss) or not torch.isfinite(norm):
@@ -200,7 +202,7 @@ def _note(run: Progress, found: Validation, terms: Any) -> None:
         }
     else:
         run.waited += 1
-    names = ("training next", "training later", "training risk")
+    names = ("training next", "training later", "training risk", "training event")
     trained = dict(zip(names, (float(term) for term in terms), strict=True))
     run.curve.append({"rounds": float(run.rounds)} | trained | found.figures())
 
@@ -215,7 +217,7 @@ def _line(run: Progress) -> str:
 def save(plan: Plan, run: Progress, path: Path) -> None:
     """Write a run, at a round's end, so that it can be taken up again; all of it or nothing."""
     content = {
-        "plan": repr(plan),
+        "plan": repr(_anywhere(plan)),
         "model": run.model.state_dict(),
         "optimiser": run.optimiser.state_dict(),
         "base": run.base,
@@ -241,7 +243,7 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
         raise CheckpointError(
             f"Cannot go on with {path}: {cause}; leave --resume out to start anew."
         ) from error
-    if content["plan"] != repr(plan):
+    if content["plan"] != repr(_anywhere(plan)):
         raise CheckpointError(
             f"{path} is another run's, of {content['plan']}: give the same arguments, or leave "
             "--resume out to start anew."
@@ -254,6 +256,11 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
         setattr(run, name, content[name])
     run.base = run.base.to(device)
     return run
+
+
+def _anywhere(plan: Plan) -> Plan:
+    """The same plan wherever the recordings lie."""
+    return replace(plan, recordings=plan.recordings and Path("recordings"))
 
 
 def _optimiser(model: Forecaster, plan: Plan) -> AdamW:

@@ -1,8 +1,9 @@
-"""What training minimises: how wrong a forecaster is, in three terms of like scale.
+"""What training minimises: how wrong a forecaster is, in four terms of like scale.
 
-The surprise (nats) at the next reading; the mean surprise at the later horizons; and for the risks
-the cross entropy, divided by that of always saying how often each comes true. So each term is about
-one for a network that knows only what is usual, however rare a danger is.
+The surprise (nats) at the next reading; the mean surprise at the later horizons; for the risks the
+cross entropy, divided by that of always saying how often each comes true; and so for events under
+way. So each term is about one for a network that knows only what is usual, however rare a danger
+is; the last two weigh more, for alarms come of them.
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,19 @@ from torch.nn import functional
 
 from vitalwatch.model import head, layout
 from vitalwatch.model.forecaster import Forecaster
+from vitalwatch.scoring import features
 from vitalwatch.training.streams import THIN, Chunk
+
+_NEVER: Final = layout.squash(0.9 * float(features.NEVER))
+"""Above this squashed age a vital was never seen."""
+
+_LEAST_HAZARD: Final = 1e-6
 
 _RAREST: Final = 2e-3
 """Rarer risks weigh as this one does, or a single patient's would outweigh all else."""
+
+WEIGHTS: Final = (1.0, 1.0, 2.0, 2.0)
+"""Of the four terms."""
 
 _COMMON: Final = 0.02
 """Each chunk's part in how often a risk is taken to come true."""
@@ -36,6 +46,8 @@ class Batch:
     later_counts: Tensor
     risk: Tensor
     risk_counts: Tensor
+    event: Tensor
+    event_counts: Tensor
     fresh: Tensor
 
     @classmethod
@@ -46,10 +58,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """``next (V,)`` and ``later (Q, V)`` mean nats, ``risk (R, V)`` mean cross entropy.
+    """``next (V,)`` and ``later (Q, V)`` mean nats; ``risk (W, V)`` and ``event ()`` mean cross
+    entropy.
 
     0 where nothing was asked for, and so many were in ``next_count``, ``later_count``,
-    ``risk_count (V,)``; ``came (R, V)`` how often a risk came true; ``logits (L, N, R, V)``.
+    ``risk_count`` and ``event_count``; ``came (W + 1, V)`` how often each came true, the event
+    last; ``logits (L, N, W, V)`` of the risks and ``hazard (L, N)`` of the event.
     """
 
     next: Tensor
@@ -58,15 +72,19 @@ class Errors:
     later_count: Tensor
     risk: Tensor
     risk_count: Tensor
+    event: Tensor
+    event_count: Tensor
     came: Tensor
     logits: Tensor
+    hazard: Tensor
 
-    def terms(self, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The three terms; ``base (R, V)`` is how often each risk usually comes true."""
+    def terms(self, base: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four terms; ``base (W + 1, V)`` is how often each usually comes true."""
         return (
             _mean(self.next, self.next_count),
             _mean(self.later, self.later_count),
-            _mean(self.risk / entropy(base), self.risk_count.expand_as(self.risk)),
+            _mean(self.risk / entropy(base[:-1]), self.risk_count),
+            self.event / entropy(base[-1, 0]),
         )
 
 
@@ -86,10 +104,19 @@ def measure(model: Forecaster, batch: Batch, state: Tensor) -> tuple[Errors, Ten
     later = head.surprise(batch.later_value, prediction.location, prediction.scale, model.step)
     later_count = batch.later_counts.sum(dim=(1, 2))
 
-    logits = model.risks(output[some], inputs[some])
-    counts = batch.risk_counts[:, :, None]
+    risks = model.risks(output[some], inputs[some])
+    logits, counts = risks[..., :-1, :], batch.risk_counts
     wrong = functional.binary_cross_entropy_with_logits(logits, batch.risk, reduction="none")
-    risk_count = batch.risk_counts.sum(dim=(0, 1))
+    risk_count = counts.sum(dim=(0, 1))
+    came = (batch.risk * counts).sum(dim=(0, 1)) / risk_count.clamp(min=1)
+
+    seen = batch.features[some][..., layout.AGE] < _NEVER
+    hazard = model.hazard(risks, seen)
+    # log(1 - exp(-hazard)), exact for small ones
+    under_way = torch.log(-torch.expm1(-hazard.clamp(min=_LEAST_HAZARD)))
+    missed = -torch.where(batch.event > 0, under_way, -hazard)
+    event_count = batch.event_counts.sum()
+    share = (batch.event * batch.event_counts).sum() / event_count.clamp(min=1)
     return (
         Errors(
             next=(nats * batch.counts).sum(dim=(0, 1)) / next_count.clamp(min=1),
@@ -98,21 +125,25 @@ def measure(model: Forecaster, batch: Batch, state: Tensor) -> tuple[Errors, Ten
             later_count=later_count,
             risk=(wrong * counts).sum(dim=(0, 1)) / risk_count.clamp(min=1),
             risk_count=risk_count,
-            came=(batch.risk * counts).sum(dim=(0, 1)) / risk_count.clamp(min=1),
+            event=(missed * batch.event_counts).sum() / event_count.clamp(min=1),
+            event_count=event_count,
+            came=torch.cat((came, share.expand(1, layout.V))),
             logits=logits.detach(),
+            hazard=hazard.detach(),
         ),
         state,
     )
 
 
 def unknown_base(device: torch.device) -> Tensor:
-    """How often risks ``(R, V)`` are taken to come true before any was seen."""
+    """How often risks and events ``(W + 1, V)`` are taken to come true before any was seen."""
     return torch.full((len(layout.RISKS), layout.V), 0.01, device=device)
 
 
 def learn_base(base: Tensor, errors: Errors) -> Tensor:
     """The same after one more chunk."""
-    return base + _COMMON * (errors.risk_count > 0) * (errors.came - base)
+    counts = torch.cat((errors.risk_count, errors.event_count.expand(1, layout.V)))
+    return base + _COMMON * (counts > 0) * (errors.came - base)
 
 
 def entropy(base: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ nobody deteriorates, or the deterioration would be learnt as what is to be expec
 asked of true levels throughout.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -76,11 +77,15 @@ class Size(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A round to be made: its ``number`` tells its patients from all others of the purpose."""
+    """A round to be made: its ``number`` tells its patients from all others of the purpose.
+
+    With ``recordings``, the folder of all collections, real people are among them.
+    """
 
     purpose: Purpose
     number: int
     size: Size
+    recordings: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,10 @@ class Chunk:
 
     ``features (T, N, F)``. The next reading: ``ahead (T, N)`` s, ``value (T, N, V)`` standardised,
     ``counts (T, N, V)`` 1 where it is a target. At each of Q horizons: ``later_ahead (Q, L, N)``,
-    ``later_value`` and ``later_counts (Q, L, N, V)``. ``risk (L, N, R, V)`` 1 where the true level
-    becomes critical in time, ``risk_counts (L, N, V)`` 1 where the vital is one of the patient's.
-    ``fresh (N,)``: whether this is a patient's first chunk.
+    ``later_value`` and ``later_counts (Q, L, N, V)``. ``risk (L, N, W, V)`` 1 where the true level
+    becomes critical in time, ``risk_counts (L, N, W, V)`` 1 where the vital is the patient's.
+    ``event (L, N)`` 1 where an event is under way, ``event_counts (L, N)`` its weight, 0 where
+    nobody can say. ``fresh (N,)``: whether this is a patient's first chunk.
     """
 
     features: Floats
@@ -103,6 +109,8 @@ class Chunk:
     later_counts: Floats
     risk: Floats
     risk_counts: Floats
+    event: Floats
+    event_counts: Floats
     fresh: Bools
 
     def arrays(self) -> dict[str, Floats | Bools]:
@@ -110,17 +118,29 @@ class Chunk:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class Source(Protocol):
+    """Where chunks come from."""
+
+    def chunk(self, number: int) -> Chunk:
+        """The chunk of that ``number``, to be asked for in order."""
+
+
 def chunks(job: Job) -> Iterator[Chunk]:
     """The chunks of a round, which follow one another."""
-    parts = [
-        _Stream(rate, job.purpose, job.number * len(RATES) + i, job.size)
+    parts: list[Source] = [
+        Simulated(rate, job.purpose, job.number * len(RATES) + i, job.size)
         for i, rate in enumerate(RATES)
     ]
+    if job.recordings is not None:
+        from vitalwatch.training.recorded import Recorded
+
+        parts.append(Recorded(job.recordings, job.number, job.size))
     for number in range(job.size.chunks):
-        yield _side_by_side([part.chunk(number) for part in parts])
+        yield side_by_side([part.chunk(number) for part in parts])
 
 
-def _side_by_side(parts: list[Chunk]) -> Chunk:
+def side_by_side(parts: Sequence[Chunk]) -> Chunk:
+    """Chunks of other patients as one."""
     axis = {"fresh": 0, "later_ahead": 2, "later_value": 2, "later_counts": 2}
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=axis.get(name, 1))
@@ -129,7 +149,7 @@ def _side_by_side(parts: list[Chunk]) -> Chunk:
     return Chunk(**joined)
 
 
-class _Stream:
+class Simulated:
     """One rate's ward, all simulated at once; one life after another side by side in it."""
 
     def __init__(self, rate: Rate, purpose: Purpose, number: int, size: Size) -> None:
@@ -160,6 +180,7 @@ class _Stream:
         )
         self._times, measured, levels = _simulate(people, dense)
         self._calm = _calm(people, self._times)
+        self._event, self._weight = _events(people, self._times)
         self._value = features.standardise(measured)
         seen = _seen(measured)
         self._clean = seen & _near(measured, levels)
@@ -200,7 +221,8 @@ class _Stream:
         counts = self._target(after, who)
         some, some_at = slice(THIN - 1, None, THIN), at[THIN - 1 :: THIN]
         later = [self._later(some_at, who, horizon) for horizon in layout.HORIZONS]
-        within = np.array(layout.RISKS, dtype=np.float32)[:, None]
+        known = (told[some, :, layout.AGE] < never_squashed()).astype(np.float32)
+        within = np.array(layout.WITHIN, dtype=np.float32)[:, None]
         return Chunk(
             features=told,
             ahead=_seconds(self._times[after, who] - times),
@@ -210,7 +232,9 @@ class _Stream:
             later_value=np.stack([value for _, value, _ in later]),
             later_counts=np.stack([counts for _, _, counts in later]),
             risk=(self._until[some_at, who][:, :, None] <= within).astype(np.float32),
-            risk_counts=(told[some, :, layout.AGE] < _never_squashed()).astype(np.float32),
+            risk_counts=np.repeat(known[:, :, None], len(within), axis=2),
+            event=self._event[some_at, who],
+            event_counts=self._weight[some_at, who],
             fresh=np.full(len(who), place == 0),
         )
 
@@ -270,7 +294,7 @@ def _past(calm: Floats, random: np.random.Generator) -> features.Memory:
     return memory
 
 
-def _never_squashed() -> np.float32:
+def never_squashed() -> np.float32:
     """Above this squashed age a vital was never seen."""
     return np.float32(layout.squash(0.9 * float(features.NEVER)))
 
@@ -327,6 +351,30 @@ def _calm(people: Ward, times: Ints) -> Bools:
     return calm
 
 
+def _events(people: Ward, times: Ints) -> tuple[Floats, Floats]:
+    """Where ``(F, N)`` a patient is on the way to being critical, and how much that counts.
+
+    It does not count from then on until all is over, nor in a deterioration that stops short. One
+    of an hour counts fully; longer ones less a reading, or the slowest would outweigh all others.
+    """
+    event = np.zeros(times.shape, dtype=np.float32)
+    weight = np.ones_like(event)
+    row = {name: number for number, name in enumerate(people.patients)}
+    for truth in people.truth:
+        if truth.benign:
+            continue
+        who = row[truth.patient]
+        own = times[:, who]
+        over = (own >= truth.onset) & (own <= truth.end + _RECOVERY_MS)
+        weight[over, who] = 0
+        if truth.critical is not None:
+            under_way = (own >= truth.onset) & (own < truth.critical)
+            event[under_way, who] = 1
+            hours = (truth.critical - truth.onset) / 3_600_000
+            weight[under_way, who] = min(1 / max(hours, 0.1), 4.0)
+    return event, weight
+
+
 def _seen(measured: Floats) -> Bools:
     """What is a value at all: not NaN, not 0 for no signal."""
     return np.asarray((measured >= _LOWEST) & (measured <= _HIGHEST))
@@ -352,12 +400,15 @@ def _seconds_to_critical(levels: Floats, times: Ints) -> Floats:
 def _corrupted(value: Floats, random: np.random.Generator) -> Floats:
     """Standardised readings ``(F, N, V)`` as a worse ward would show them.
 
-    A third of the patients lack some vitals altogether; one reading in 300 begins a short run of
-    values that are off by some spreads.
+    A third of the patients lack some vitals altogether, some all but one; one reading in 300
+    begins a short run of values that are off by some spreads.
     """
     shape = value.shape
-    poor = np.asarray(random.random((shape[1], 1)) < 1 / 3)
-    missing = poor & (random.random(shape[1:]) < 0.4)
+    kind = random.random((shape[1], 1))
+    missing = (kind < 1 / 3) & (random.random(shape[1:]) < 0.4)
+    # Some are watched by one vital alone, as by an oximeter or a pressure line.
+    alone = random.integers(0, shape[2], (shape[1], 1)) != np.arange(shape[2])
+    missing |= (kind > 0.92) & alone
     value = np.where(missing, np.float32(np.nan), value)
     starts = np.flatnonzero(random.random(shape[0] * shape[1]) < 1 / 300)
     frames, rows = np.divmod(starts, shape[1])

@@ -10,37 +10,42 @@ from vitalwatch import vitals
 from vitalwatch.arrays import Bools, Doubles, Floats
 from vitalwatch.model import layout
 from vitalwatch.model.forecaster import Forecaster
-from vitalwatch.training.objective import Batch, entropy, measure
+from vitalwatch.training.objective import WEIGHTS, Batch, entropy, measure
 from vitalwatch.training.streams import Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """``next (V,)`` and ``later (Q, V)``: mean nats; ``risk``: the third term of the objective,
-    which is 1 for who says only how often a risk comes true; ``auroc`` and ``came`` ``(R, V)``,
-    the first NaN where no patient, or every one, became critical.
+    """``next (V,)`` and ``later (Q, V)``: mean nats; ``risk`` and ``event``: the last terms of the
+    objective, 1 for who says only how often each comes true; ``auroc (W, V)`` of the risks, NaN
+    where no patient, or every one, became critical, and ``event_auroc``; ``came (W + 1, V)``.
     """
 
     next: Doubles
     later: Doubles
     risk: float
+    event: float
     auroc: Doubles
+    event_auroc: float
     came: Doubles
 
     @property
     def loss(self) -> float:
         """The sum of the objective's terms."""
-        return float(self.next.mean() + self.later.mean()) + self.risk
+        terms = float(self.next.mean()), float(self.later.mean()), self.risk, self.event
+        return sum(weight * term for weight, term in zip(WEIGHTS, terms, strict=True))
 
     def figures(self) -> dict[str, float]:
         """All that a learning curve shows, by name."""
         minutes = [round(seconds / 60) for seconds in layout.HORIZONS]
-        within = [round(seconds / 60) for seconds in layout.RISKS]
+        within = [round(seconds / 60) for seconds in layout.WITHIN]
         return {
             "validation": self.loss,
             "nats next": float(self.next.mean()),
             **{f"nats {m} min": float(n.mean()) for m, n in zip(minutes, self.later, strict=True)},
             "risk": self.risk,
+            "event": self.event,
+            "auroc event": self.event_auroc,
             **{
                 f"auroc {m} min": float(np.nanmean(a)) if np.isfinite(a).any() else float("nan")
                 for m, a in zip(within, self.auroc, strict=True)
@@ -55,6 +60,9 @@ def validate(model: Forecaster, chunks: Iterable[Chunk], device: torch.device) -
     logits: list[Floats] = []
     truth: list[Floats] = []
     counted: list[Floats] = []
+    hazards: list[Floats] = []
+    events: list[Floats] = []
+    asked_events: list[Floats] = []
     with torch.inference_mode():
         for chunk in chunks:
             if state is None:
@@ -69,32 +77,42 @@ def validate(model: Forecaster, chunks: Iterable[Chunk], device: torch.device) -
                         (errors.later, errors.later_count),
                         (torch.ones_like(errors.later), errors.later_count),
                         (errors.risk, errors.risk_count),
-                        (errors.came, errors.risk_count),
+                        (errors.came[:-1], errors.risk_count),
                         (torch.ones_like(errors.risk), errors.risk_count),
+                        (errors.event, errors.event_count),
+                        (errors.came[-1, 0], errors.event_count),
+                        (torch.ones_like(errors.event), errors.event_count),
                     )
                 ]
             )
             logits.append(errors.logits.cpu().numpy())
             truth.append(chunk.risk)
             counted.append(chunk.risk_counts)
+            hazards.append(errors.hazard.cpu().numpy())
+            events.append(chunk.event)
+            asked_events.append(chunk.event_counts)
     total = [np.sum(column, axis=0) for column in zip(*sums, strict=True)]
-    nats, asked, later, later_asked, risk, came, risk_asked = total
+    nats, asked, later, later_asked, risk, came, risk_asked, event, under_way, event_asked = total
     came = came / np.maximum(risk_asked, 1)
     usual = entropy(torch.from_numpy(came)).numpy()
+    share = under_way / max(event_asked, 1)
+    told = np.concatenate(asked_events) > 0
     return Validation(
         next=nats / np.maximum(asked, 1),
         later=later / np.maximum(later_asked, 1),
         risk=float((risk / np.maximum(risk_asked, 1) / usual).mean()),
         auroc=_aurocs(np.concatenate(logits), np.concatenate(truth), np.concatenate(counted) > 0),
-        came=came,
+        event=float(event / max(event_asked, 1) / entropy(torch.tensor(share))),
+        event_auroc=auroc(np.concatenate(hazards)[told], np.concatenate(events)[told] > 0),
+        came=np.concatenate((came, np.full((1, vitals.COUNT), share))),
     )
 
 
 def _aurocs(logits: Floats, truth: Floats, counted: Bools) -> Doubles:
-    found = np.full((len(layout.RISKS), vitals.COUNT), np.nan)
-    for risk in range(len(layout.RISKS)):
+    found = np.full((len(layout.WITHIN), vitals.COUNT), np.nan)
+    for risk in range(len(layout.WITHIN)):
         for vital in range(vitals.COUNT):
-            asked = counted[..., vital]
+            asked = counted[..., risk, vital]
             found[risk, vital] = auroc(
                 logits[..., risk, vital][asked], truth[..., risk, vital][asked] > 0
             )

@@ -1,0 +1,104 @@
+"""Recorded people in training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitalwatch import vitals
+from vitalwatch.evaluation.streams import HOUR, MINUTE, DataSet, Event, Streams
+from vitalwatch.model import layout
+from vitalwatch.training import recorded, streams
+from vitalwatch.training.people import COLLECTIONS
+from vitalwatch.training.recorded import PEOPLE, Recorded
+from vitalwatch.training.streams import THIN, Job, Size
+
+V = vitals.COUNT
+MAP = vitals.INDEX["map"]
+SIZE = Size(patients=16, chunks=4, frames=32)
+
+
+def hourly(pressures: list[float], events: list[Event]) -> recorded._Pool:
+    """One person with a mean pressure an hour."""
+    values = np.full((len(pressures), V), np.nan, dtype=np.float32)
+    values[:, MAP] = pressures
+    times = 10**12 + np.arange(len(pressures)) * HOUR
+    data = DataSet(
+        "staged", "staged", Streams.joined([(times, values)]), np.zeros(1, dtype=np.int64),
+        ["staged/a"], ["train"], events, 4 * HOUR,
+    )  # fmt: skip
+    return recorded._Pool(data, np.zeros(1, dtype=np.int64), recorded._until(data), True)
+
+
+def test_nobody_is_drawn_from_a_collection_for_checks_only() -> None:
+    assert sum(PEOPLE.values()) == pytest.approx(1)
+    assert not any(COLLECTIONS[name].checks_only for name in PEOPLE)
+
+
+def test_everybody_drawn_is_one_to_train_on(recordings: Path) -> None:
+    for name in ("cinc2009-train", "mimic4-demo-vitals"):
+        pool = recorded._pool(recordings, name)
+        assert len(pool.records)
+        assert set(pool.data.sides) == {"train"}
+
+
+def test_a_round_with_recordings_goes_on_with_the_same_people_and_is_the_same_again(
+    recordings: Path,
+) -> None:
+    one, two = (Recorded(recordings, 5, SIZE) for _ in range(2))
+    for number in range(SIZE.chunks):
+        first, second = one.chunk(number), two.chunk(number)
+        assert first.fresh.all() == (number % 2 == 0)
+        for name, array in first.arrays().items():
+            assert np.isfinite(array).all(), name
+            assert array.tobytes() == getattr(second, name).tobytes(), name
+        assert (first.ahead > 0).all()
+        assert (first.later_ahead > 0).all()
+        assert (first.features[..., layout.DEVIATION] > 0).all()
+
+
+def test_recorded_people_stand_beside_simulated_ones(recordings: Path) -> None:
+    size = Size(patients=4, chunks=2, frames=16)
+    alone = next(streams.chunks(Job("train", 5, size)))
+    both = next(streams.chunks(Job("train", 5, size, recordings)))
+    count = alone.features.shape[1]
+    assert both.features.shape[1] == count + 3
+    for name, array in alone.arrays().items():
+        axis = {"fresh": 0, "later_ahead": 2, "later_value": 2, "later_counts": 2}.get(name, 1)
+        part = np.take(getattr(both, name), np.arange(count), axis=axis)
+        assert np.array_equal(part, array), name
+
+
+def test_what_is_asked_for_comes_next_and_not_while_something_befalls() -> None:
+    event = Event(0, "drug", 10**12 + 8 * HOUR, 10**12 + 10 * HOUR, 10**12 + 11 * HOUR,
+                  10**12 + 11 * HOUR, 10**12 + 14 * HOUR)  # fmt: skip
+    pool = hourly([80.0 + k for k in range(20)], [event])
+    chunk = recorded._follow(pool, 24, np.random.default_rng(0))
+    asked = chunk.counts[:, 0, MAP] > 0
+    assert np.flatnonzero(asked).tolist() == [*range(7), *range(14, 19)]
+    told = chunk.features[1:, 0, layout.LAST][:, MAP]
+    assert np.allclose(chunk.value[:-1, 0, MAP][asked[:-1]], told[asked[:-1]])
+    assert (chunk.ahead[asked, 0] == 3600).all()
+    hour = layout.HORIZONS.index(3600.0)
+    assert np.array_equal(chunk.later_counts[hour, :, 0, MAP] > 0, asked[THIN - 1 :: THIN])
+
+
+def test_an_event_counts_until_its_onset_and_after_it_is_over() -> None:
+    event = Event(0, "drug", 10**12 + 6 * HOUR, 10**12 + 10 * HOUR, 10**12 + 11 * HOUR,
+                  10**12 + 11 * HOUR, 10**12 + 15 * HOUR)  # fmt: skip
+    chunk = recorded._follow(hourly([80.0] * 20, [event]), 24, np.random.default_rng(0))
+    assert chunk.event[:, 0].tolist() == [0, 1, 1, 0, 0, 0]
+    assert chunk.event_counts[:, 0].tolist() == [1, 1, 1, 0, 1, 0]
+
+
+def test_a_critical_value_counts_if_it_stays() -> None:
+    pool = hourly([80, 80, 45, 80], [])
+    assert pool.until[:, MAP].tolist() == [7200, 3600, 0, np.inf]
+    times = 10**12 + np.arange(6) * MINUTE
+    values = np.full((6, V), np.nan, dtype=np.float32)
+    values[:, MAP] = [80, 45, 80, 45, 45, 80]
+    data = DataSet(
+        "staged", "staged", Streams.joined([(times, values)]), np.zeros(1, dtype=np.int64),
+        ["staged/a"], ["train"], [], 5 * MINUTE,
+    )  # fmt: skip
+    assert recorded._until(data)[:, MAP].tolist() == [180, 120, 60, 0, np.inf, np.inf]
