@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Context:
 
     places: Ints
     values: Floats
+
+    def part(self, begin: int, end: int) -> "Context":
+        """What the readings from ``begin`` to ``end`` say."""
+        first, last = np.searchsorted(self.places, (begin, end))
+        return Context(self.places[first:last] - begin, self.values[first:last])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,21 @@ def of(reading: Reading) -> list[float] | None:
     if all(part is None for part in parts):
         return None
     return [np.nan if part is None else part for part in parts]
+
+
+def fields(parts: Sequence[float]) -> dict[str, Any]:
+    """What a reading says that :func:`of` gives these float32 ``parts`` of."""
+    age, female, oxygen, beta_blocker = parts
+    said: dict[str, Any] = {}
+    if age == age:  # else it is NaN, here and below
+        said["age"] = float(str(np.float32(age)))  # 64.1 and not 64.0999984741211
+    if female == female:
+        said["sex"] = "female" if female > 0 else "male" if female < 0 else "unknown"
+    if oxygen == oxygen:
+        said["oxygen"] = oxygen > 0
+    if beta_blocker == beta_blocker:
+        said["beta_blocker"] = beta_blocker > 0
+    return said
 
 
 def _sign(given: float | None) -> float | None:

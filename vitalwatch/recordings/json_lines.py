@@ -71,6 +71,9 @@ class JsonLines:
             rows["patient"] = [patients[name] for name in readings.patients.texts()]
             rows["time"] = readings.times
             rows["values"] = readings.values
+            rows["context"] = np.nan
+            if readings.context is not None:
+                rows["context"][readings.context.places] = readings.context.values
             rows["start"] = starts[readings.offsets]
             rows["size"] = sizes[readings.offsets]
             yield rows

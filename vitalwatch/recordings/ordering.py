@@ -16,7 +16,7 @@ import numpy as np
 from vitalwatch.errors import RecordingError
 from vitalwatch.recordings.rows import ROW, Rows
 
-RUN: Final = 1 << 19  # rows; 46 MB
+RUN: Final = 1 << 19  # rows; 55 MB
 
 
 @dataclass

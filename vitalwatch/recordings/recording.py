@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, cast
 import numpy as np
 
 from vitalwatch.arrays import Ints, Spans
+from vitalwatch.context import Context
 from vitalwatch.errors import RecordingError
 from vitalwatch.readings import Readings
 from vitalwatch.recordings.json_lines import JsonLines
@@ -51,6 +52,7 @@ class Stream:
 
     def readings(self, rows: Rows, topic: str, offset: int) -> Readings:
         """Rows as the detector takes them; ``offset`` is that of the first."""
+        speakers = np.flatnonzero(~np.isnan(rows["context"]).all(axis=1))
         return Readings(
             topic,
             0,
@@ -58,6 +60,7 @@ class Stream:
             rows["time"].copy(),
             rows["values"].astype(np.float32),
             np.arange(offset, offset + len(rows), dtype=np.int64),
+            Context(speakers, rows["context"][speakers]) if len(speakers) else None,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vitalwatch import context
 from vitalwatch.vitals import COUNT
 
 ROW: Final = np.dtype(
@@ -13,12 +14,14 @@ ROW: Final = np.dtype(
         ("patient", np.int32),
         ("time", np.int64),
         ("values", np.float64, (COUNT,)),
+        ("context", np.float32, (context.COUNT,)),
         ("start", np.int64),
         ("size", np.int32),
     ]
 )
-"""One reading: index of the patient, ms since 1970, vitals (NaN where not measured), and where
-its line stands in the file (used by JSON Lines only)."""
+"""One reading: index of the patient, ms since 1970, vitals (NaN where not measured), what is said
+of the patient (:data:`vitalwatch.context.PARTS`, NaN where nothing is), and where its line stands
+in the file (used by JSON Lines only)."""
 
 Rows = npt.NDArray[Any]  # (n,) of ROW
 

@@ -9,6 +9,9 @@ are found by name, in any order and case:
 - vital signs: the names of :data:`vitalwatch.vitals.VITALS`, or those of bedside monitors'
   exports. Where a vital has several columns the one that comes first in :data:`COLUMNS` and has
   a value other than 0 counts: arterial pressure comes before the cuff's.
+- what is known of the patient: ``age`` in years, ``sex`` (female or male, also F or M; other,
+  unknown), ``oxygen`` (yes or no, or the flow in L/min) and ``beta_blocker`` (yes or no). What a
+  row says holds for the rows after it that say nothing.
 
 Blank, NaN and NA mean not measured. A value of 0 stays 0: it is how devices show a sensor that
 is off. All other columns are ignored.
@@ -16,7 +19,7 @@ is off. All other columns are ignored.
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, compress, islice
@@ -26,8 +29,9 @@ import msgspec
 import numpy as np
 
 from vitalwatch.arrays import Bools, Doubles
+from vitalwatch.context import SIGNS, fields
 from vitalwatch.errors import RecordingError
-from vitalwatch.messages import Reading
+from vitalwatch.messages import OLDEST, Reading
 from vitalwatch.recordings.lines import lines_of
 from vitalwatch.recordings.rows import ROW, Dropped, Patients, Rows
 from vitalwatch.stream.decode import END_OF_TIME
@@ -49,12 +53,22 @@ COLUMNS: Final = {
 }
 """For each vital the columns that may hold it, the preferred one first."""
 
+CONTEXT: Final = ("age", "sex", "oxygen", "beta_blocker")
+"""Columns for what is known of the patient, in the order of :data:`vitalwatch.context.PARTS`."""
+
 _DELIMITERS: Final = ",;\t|"
 _ROWS_AT_ONCE: Final = 1024  # more makes Python's garbage collector slow
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NEVER: Final = -1
+_YES_OR_NO: Final = {"yes": 1.0, "true": 1.0, "no": -1.0, "false": -1.0}
+_NOTHING: Final = frozenset(("", "na", "nan"))
+_SIGNS: Final[dict[str, Mapping[str, float]]] = {
+    "sex": dict(SIGNS) | {"f": 1.0, "m": -1.0},
+    "oxygen": _YES_OR_NO,
+    "beta_blocker": _YES_OR_NO | {"1": 1.0, "0": -1.0},
+}
 
 
 class WideCsv:
@@ -82,6 +96,7 @@ class WideCsv:
             for vital, names in COLUMNS.items()
             if (found := [places[name] for name in names if name in places])
         }
+        self._context = {name: places[name] for name in CONTEXT if name in places}
         if not times or not self._vitals:
             what = "a vital sign" if times else "time"
             raise RecordingError(
@@ -95,7 +110,7 @@ class WideCsv:
     @property
     def ignored(self) -> str | None:
         """What of the file is not used, in words."""
-        used = {self._time, self._patient}.union(*self._vitals.values())
+        used = {self._time, self._patient, *self._context.values()}.union(*self._vitals.values())
         names = [name.strip() for place, name in enumerate(self._header) if place not in used]
         return f"ignored columns {', '.join(names)}" if names else None
 
@@ -140,11 +155,15 @@ class WideCsv:
                 absent = np.isnan(values) | ((values == 0) & (others != 0) & ~np.isnan(others))
                 values = np.where(absent, others, values)
             rows["values"][:, INDEX[vital]] = values
+        rows["context"] = math.nan
+        for name, place in self._context.items():
+            rows["context"][:, CONTEXT.index(name)] = [_said(name, text) for text in columns[place]]
         good: Bools = np.ones(len(lines), np.bool_)
         for reason, bad in {
             "bad patient": np.array([not 1 <= len(name) <= 256 for name in names]),
             "bad time": rows["time"] == _NEVER,
             "bad number": bad_number,
+            **{f"bad {name}": np.isinf(rows["context"][:, i]) for i, name in enumerate(CONTEXT)},
         }.items():
             if (bad & good).any():
                 dropped.add(reason, int((bad & good).sum()), lines[int((bad & good).argmax())])
@@ -158,11 +177,15 @@ class WideCsv:
         """Each row as a reading on the wire, ``shift`` ms later than recorded."""
         encode = msgspec.json.Encoder().encode
         times = (rows["time"] + shift).tolist()
-        for patient, time, row in zip(
-            rows["patient"].tolist(), times, rows["values"].tolist(), strict=True
+        for patient, time, row, said in zip(
+            rows["patient"].tolist(),
+            times,
+            rows["values"].tolist(),
+            rows["context"].tolist(),
+            strict=True,
         ):
             values = {name: value for name, value in zip(NAMES, row, strict=True) if value == value}
-            yield encode(Reading(names[patient], time, values))
+            yield encode(Reading(names[patient], time, values, **fields(said)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -200,3 +223,20 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.inf
+
+
+@lru_cache(maxsize=1 << 12)
+def _said(name: str, text: str) -> float:
+    """What a cell of a column of CONTEXT says: NaN if nothing, infinite if it makes no sense."""
+    word = text.strip().lower()
+    if word in _NOTHING:
+        return math.nan
+    signs = _SIGNS.get(name, {})
+    if word in signs:
+        return signs[word]
+    number = _number(word) if name in ("age", "oxygen") else math.inf
+    if name == "age":
+        return number if 0 <= number <= OLDEST else math.inf
+    if not 0 <= number < math.inf:
+        return math.inf
+    return 1.0 if number > 0 else -1.0
