@@ -10,6 +10,9 @@ UNUSUAL: Final = 1
 DANGEROUS: Final = 2
 """What makes a value rare: its change, its distance from the patient's own normal, its level."""
 
+CAUSES: Final = ("sudden change", "unusual for the patient", "near a limit")
+"""The same in words, by number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:

@@ -63,7 +63,7 @@ def alert(event: Event, patient: str, origin: Origin, model: str, context: Conte
     """One event as the message that is published."""
     condition = CONDITIONS[event.condition]
     physiological = condition.kind == "physiological"
-    drivers = _drivers(event, condition, context)
+    named = _named(event, condition, context)
     return Alert(
         alert_id=alert_id(patient, condition.name, event.raised),
         patient=patient,
@@ -74,8 +74,8 @@ def alert(event: Event, patient: str, origin: Origin, model: str, context: Conte
         time=event.time,
         onset=event.onset,
         rarity=_number(context.rarity, event.reading) if physiological else None,
-        drivers=drivers,
-        sentence=_sentence(event, condition, drivers, context),
+        drivers=named,
+        sentence=_sentence(event, condition, named, context),
         origin=origin,
         model=model,
     )
@@ -114,7 +114,7 @@ def _driver(
     )
 
 
-def _drivers(event: Event, condition: Condition, context: Context) -> list[Driver]:
+def _named(event: Event, condition: Condition, context: Context) -> list[Driver]:
     """The vital of the condition; for a deterioration those that make it up, most first."""
     reading, explanation = event.reading, context.explanation
     if reading < 0:
@@ -125,6 +125,11 @@ def _drivers(event: Event, condition: Condition, context: Context) -> list[Drive
         return [_driver(1.0, condition.vital, observed, reading, explanation)]
     if condition.rule != "deterioration" or explanation is None:
         return []
+    return drivers(explanation, reading)
+
+
+def drivers(explanation: Explanation, reading: int) -> list[Driver]:
+    """The vitals that make up a deterioration, most first."""
     share = explanation.share[reading]
     return [
         _driver(
@@ -139,13 +144,13 @@ def _drivers(event: Event, condition: Condition, context: Context) -> list[Drive
     ]
 
 
-def _sentence(event: Event, condition: Condition, drivers: list[Driver], context: Context) -> str:
+def _sentence(event: Event, condition: Condition, named: list[Driver], context: Context) -> str:
     lasted = span(event.time - event.onset)
     vital = condition.vital
     if event.event == CLEARED:
-        return f"{_ended(event, condition, drivers)}, after {lasted}"
+        return f"{_ended(event, condition, named)}, after {lasted}"
     if condition.rule == "deterioration":
-        return _deterioration(event, drivers, context)
+        return deterioration(named, context.explanation, event.reading)
     if condition.rule == "no_heartbeat":
         return f"No heartbeat signal for {lasted}: asystole, or electrodes off"
     if condition.rule == "no_breathing":
@@ -159,32 +164,33 @@ def _sentence(event: Event, condition: Condition, drivers: list[Driver], context
         )
         lasted = span(silence or 0)
         return f"{label}: no signal for {lasted}: check {_CHECK[name]}"
-    observed = drivers[0].observed
+    observed = named[0].observed
     if condition.rule == "implausible":
         return f"{label} {_shown(observed, vital)} is not plausible: {_CAUSE.get(name, 'artefact')}"
     end = limits.limit(vital, condition.rule, event.priority)
     return f"{label} {_shown(observed, vital)} (limit {end:g}), {condition.rule} for {lasted}"
 
 
-def _ended(event: Event, condition: Condition, drivers: list[Driver]) -> str:
+def _ended(event: Event, condition: Condition, named: list[Driver]) -> str:
     if event.reading < 0:
         return "No longer watched"
     if condition.rule == "deterioration":
         return "Vital signs are as expected again"
     if condition.vital is None:
         return "Readings are back"
-    value = _shown(drivers[0].observed, condition.vital)
+    value = _shown(named[0].observed, condition.vital)
     back = "back within limits" if condition.kind == "physiological" else "the signal is back"
     return f"{vitals.VITALS[condition.vital].label} {value}: {back}"
 
 
-def _deterioration(event: Event, drivers: list[Driver], context: Context) -> str:
+def deterioration(named: list[Driver], explanation: Explanation | None, reading: int) -> str:
+    """The sentence of a deterioration that such drivers make up."""
     parts = []
-    for driver in drivers[:SPOKEN_DRIVERS]:
+    for driver in named[:SPOKEN_DRIVERS]:
         vital = vitals.INDEX[driver.vital]
         part = f"{vitals.VITALS[vital].label} {_shown(driver.observed, vital)}"
-        if context.explanation is not None:
-            part += _why(driver, vital, event.reading, context.explanation)
+        if explanation is not None:
+            part += _why(driver, vital, reading, explanation)
         parts.append(f"{part}, drives {100 * driver.share:.0f} %")
     return "; ".join(parts) or "Vital signs are rare for a stable patient"
 
