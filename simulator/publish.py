@@ -3,7 +3,7 @@
 import gzip
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isnan
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -13,12 +13,21 @@ import numpy as np
 
 from simulator.ward import Ward
 from vitalwatch.arrays import Floats, Ints
+from vitalwatch.context import PARTS, fields
 from vitalwatch.errors import ConfigurationError
 from vitalwatch.messages import Reading, Truth, epoch_ms, rfc3339
 from vitalwatch.stream.broker import Publisher
 from vitalwatch.vitals import NAMES, VITALS
 
 _WHOLE: Final = tuple(vital.resolution >= 1 for vital in VITALS)
+
+CONTEXT: Final = ("age", "sex", "oxygen", "beta_blocker")
+"""What readings say of patients beside their vital signs."""
+
+AGAIN_MS: Final = 10 * 60_000
+"""It is said with a patient's first reading and again every so often. Nothing of it changes, but
+whoever begins to read in the middle, or has only the last minutes to go through again, is to know
+it too; and once in ten minutes costs next to nothing."""
 
 _TICK: Final = 0.1
 """Seconds of wall clock between batches when paced: fine enough to look live."""
@@ -39,11 +48,32 @@ def readings(patients: Sequence[str], times: Ints, values: Floats) -> Iterator[R
             yield Reading(patient, moment, vitals)
 
 
+class Introductions:
+    """Has a ward's readings say, now and then, what is known of their patients."""
+
+    def __init__(self, ward: Ward) -> None:
+        persons = ward.context
+        signs = [np.where(persons[name] > 0, 1, -1) for name in PARTS[1:]]
+        parts = np.stack((np.floor(persons["age"]), *signs), axis=1).tolist()
+        self._known = dict(zip(ward.patients, map(fields, parts), strict=True))
+        self._due: dict[str, int] = {}
+
+    def add(self, plain: Iterable[Reading]) -> Iterator[Reading]:
+        """The readings, in order of each patient's time, some of which say more now."""
+        for reading in plain:
+            moment = epoch_ms(reading.time)
+            if moment < self._due.get(reading.patient, moment):
+                yield reading
+            else:
+                self._due[reading.patient] = moment + AGAIN_MS
+                yield msgspec.structs.replace(reading, **self._known[reading.patient])
+
+
 class Output(Protocol):
     """Where readings and truth go."""
 
-    def write(self, patients: Sequence[str], times: Ints, values: Floats) -> int:
-        """Write readings as in :func:`readings`; how many there were."""
+    def write(self, readings: Iterable[Reading]) -> int:
+        """Write readings; how many there were."""
 
     def tell(self, truth: Sequence[Truth]) -> None:
         """What has become known of the truth; where it goes elsewhere, nothing happens."""
@@ -69,10 +99,10 @@ class _File:
 class JsonLines(_File):
     """Readings as on the wire, one JSON object a line."""
 
-    def write(self, patients: Sequence[str], times: Ints, values: Floats) -> int:
+    def write(self, readings: Iterable[Reading]) -> int:
         """Write readings."""
         encode = msgspec.json.Encoder().encode
-        lines = [encode(each) + b"\n" for each in readings(patients, times, values)]
+        lines = [encode(each) + b"\n" for each in readings]
         self._stream.writelines(lines)
         return len(lines)
 
@@ -80,25 +110,27 @@ class JsonLines(_File):
 class Live(JsonLines):
     """JSON Lines for someone who watches."""
 
-    def write(self, patients: Sequence[str], times: Ints, values: Floats) -> int:
+    def write(self, readings: Iterable[Reading]) -> int:
         """Write readings, now."""
-        count = super().write(patients, times, values)
+        count = super().write(readings)
         self._stream.flush()
         return count
 
 
 class WideCsv(_File):
-    """One row a reading, one column a vital sign; blank where it was not measured."""
+    """One row a reading, one column a vital sign; blank where it was not measured, or not said."""
 
     def __init__(self, stream: BinaryIO | io.BufferedIOBase) -> None:
         super().__init__(stream)
-        stream.write(",".join(("patient", "time", *NAMES)).encode() + b"\n")
+        stream.write(",".join(("patient", "time", *NAMES, *CONTEXT)).encode() + b"\n")
 
-    def write(self, patients: Sequence[str], times: Ints, values: Floats) -> int:
+    def write(self, readings: Iterable[Reading]) -> int:
         """Write readings."""
         count = 0
-        for each in readings(patients, times, values):
+        for each in readings:
             columns = [str(each.vitals.get(name, "")) for name in NAMES]
+            parts = [getattr(each, name) for name in CONTEXT]
+            columns += ["" if part is None else str(part).lower() for part in parts]
             row = ",".join((each.patient, rfc3339(epoch_ms(each.time)), *columns))
             self._stream.write(row.encode() + b"\n")
             count += 1
@@ -114,10 +146,10 @@ class Topics:
         self._truth = truth_topic
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, patients: Sequence[str], times: Ints, values: Floats) -> int:
+    def write(self, readings: Iterable[Reading]) -> int:
         """Publish readings."""
         count = 0
-        for each in readings(patients, times, values):
+        for each in readings:
             key, value = each.patient.encode(), self._encoder.encode(each)
             self._publisher.send(self._readings, key, value, timestamp=epoch_ms(each.time))
             count += 1
@@ -191,6 +223,7 @@ def play(ward: Ward, output: Output, pace: Pace, frames: int | None) -> Iterator
     when it is due; all are written in order of time.
     """
     first = None
+    introductions = Introductions(ward)
     for times, values in ward.frames(frames):
         written = 0
         order = np.argsort(times, kind="stable")
@@ -201,7 +234,7 @@ def play(ward: Ward, output: Output, pace: Pace, frames: int | None) -> Iterator
         for who in np.split(order, cuts):
             pace.wait((int(times[who[0]]) - first) / 1000)
             names = [ward.patients[row] for row in who]
-            written += output.write(names, times[who], values[who])
+            written += output.write(introductions.add(readings(names, times[who], values[who])))
         output.tell(ward.news())
         yield written
 

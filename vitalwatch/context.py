@@ -91,7 +91,8 @@ def fields(parts: Sequence[float]) -> dict[str, Any]:
     age, female, oxygen, beta_blocker = parts
     said: dict[str, Any] = {}
     if age == age:  # else it is NaN, here and below
-        said["age"] = float(str(np.float32(age)))  # 64.1 and not 64.0999984741211
+        years = float(str(np.float32(age)))  # 64.1 and not 64.0999984741211
+        said["age"] = int(years) if years.is_integer() else years
     if female == female:
         said["sex"] = "female" if female > 0 else "male" if female < 0 else "unknown"
     if oxygen == oxygen:

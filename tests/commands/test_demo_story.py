@@ -55,6 +55,7 @@ def test_every_patient_has_a_bed_of_its_own_and_readings(story: Cast) -> None:
     frames = cast(4, seed=3).frames()
     readings = [reading for _ in range(20) for reading in next(frames)]
     assert {reading.patient for reading in readings} == set(story.beds)
+    assert {reading.patient for reading in readings if reading.age} == set(story.beds)
     assert sorted(story.beds.values()) == ["1", "2", "3", "4"]
 
 

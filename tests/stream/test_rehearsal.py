@@ -30,7 +30,7 @@ def polled(first: int) -> Columns:
     for offset in range(first, first + 4):
         time = 1_700_000_000_000 + 1000 * offset
         key = b"anna"
-        value = b'{"patient":"anna","time":%d,"vitals":{"hr":80}}' % time
+        value = b'{"patient":"anna","time":%d,"vitals":{"hr":80},"sex":"female"}' % time
         start = len(data)
         columns.append(
             [offset, time, 0, start, len(key), start + len(key), len(value), start + len(key)]

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from simulator.publish import readings
+from simulator.publish import Introductions, readings
 from simulator.ward import Ward
 from vitalwatch.alarms.wording import span
 from vitalwatch.commands.ward_view import clock as time_of_day
@@ -51,12 +51,13 @@ class Cast(NamedTuple):
 
     def frames(self) -> Iterator[list[Reading]]:
         """One reading of every patient, again and again, in order of time."""
+        introduced = [(ward, Introductions(ward)) for ward in self.wards]
         while True:
-            frame = [reading for ward in self.wards for reading in self._step(ward)]
+            frame = [reading for each in introduced for reading in self._step(*each)]
             yield sorted(frame, key=lambda reading: epoch_ms(reading.time))
 
-    def _step(self, ward: Ward) -> Iterator[Reading]:
-        for reading in readings(ward.patients, *ward.step()):
+    def _step(self, ward: Ward, introductions: Introductions) -> Iterator[Reading]:
+        for reading in introductions.add(readings(ward.patients, *ward.step())):
             yield msgspec.structs.replace(reading, ward="demo", bed=self.beds[reading.patient])
 
 

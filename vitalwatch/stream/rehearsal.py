@@ -61,7 +61,8 @@ def _publish(broker: MemoryBroker, period: range) -> int:
         for patient, silent in (("a", False), ("b", second > 60), ("c", second % 200 > 100)):
             if not silent:
                 at = _START_MS + 1000 * second
-                value = msgspec.json.encode({"patient": patient, "time": at, "vitals": low})
+                made_up = {"patient": patient, "time": at, "vitals": low, "age": 64}
+                value = msgspec.json.encode(made_up)
                 publisher.send(_SETTINGS.topics.readings, patient.encode(), value, timestamp=at)
                 count += 1
     return count
