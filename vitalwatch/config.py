@@ -168,6 +168,13 @@ class Alarms(msgspec.Struct, frozen=True, kw_only=True):
     budget: Annotated[
         float, _about("false alarms that a patient may cause per day", gt=0, le=1000)
     ] = 1.0
+    adjust: Annotated[
+        bool,
+        _about(
+            "follow the rate of alarms that a partition realises: rarities are divided by a factor "
+            "of 1/4 to 4 that takes days to change"
+        ),
+    ] = True
     stale_seconds: Annotated[
         float,
         _about(
@@ -252,6 +259,8 @@ def _allowed(kind: Any, limits: msgspec.Meta) -> str:
         return "one of " + ", ".join(get_args(kind))
     if kind is str:
         return "a text in UTF-8 that is not empty" if limits.min_length else "a text in UTF-8"
+    if kind is bool:
+        return "true or false"
     words = "a whole number" if kind is int else "a number"
     if limits.gt is not None:
         words += f" above {limits.gt:g}"

@@ -7,12 +7,13 @@ same log, however the log is cut into batches.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
 
-from vitalwatch import config, context, vitals
+from vitalwatch import adjustment, config, context, vitals
+from vitalwatch.adjustment import Adjustment
 from vitalwatch.alarms import Alarms, Explanation, Transitions, conditions, machine
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Floats, Ints, Spans
@@ -37,12 +38,13 @@ _OF_THE_NETWORK: Final = ("hidden", "cell", "held", "cause")
 
 @dataclass(slots=True)
 class _Source:
-    """One partition: its number in here, its name, its time, and who of it is to be discharged."""
+    """One partition: its number in here, name, time, rate, and who of it is to be discharged."""
 
     number: int
     topic: str
     partition: int
     clock: Clock
+    adjustment: Adjustment
     departures: Departures
 
 
@@ -84,12 +86,21 @@ class _Round:
 
 
 class _Output:
-    """What is said of n readings, in log order; alerts with their places, by partition number."""
+    """What is said of n readings, in log order; alerts with their places, by partition number.
+
+    By that number as well (P,): ``watched`` ms, ``counted`` alarms, and the ``factors`` by which
+    rarities are divided.
+    """
 
     def __init__(self, count: int, sources: Sequence[_Source]) -> None:
         self.rarity = np.full(count, np.nan, dtype=np.float32)
         self.by_vital = np.full((4, count, vitals.COUNT), np.nan, dtype=np.float32)
         self.alerts: dict[int, list[tuple[int, Alert]]] = {each.number: [] for each in sources}
+        numbers = [each.number for each in sources]
+        self.watched = np.zeros(max(numbers) + 1, dtype=np.int64)
+        self.counted = np.zeros(max(numbers) + 1, dtype=np.int64)
+        self.factors = np.ones(max(numbers) + 1, dtype=np.float32)
+        self.factors[numbers] = [each.adjustment.factor for each in sources]
 
     def detection(self, source: _Source, joined: _Batch) -> Detection:
         """The part that is of one partition."""
@@ -99,7 +110,8 @@ class _Output:
         surprise, expected, low, high = self.by_vital[:, span]
         late, rarity = joined.plan.late[span], self.rarity[span]
         told = [alert for _, alert in alerts]
-        return Detection(late, rarity, surprise, expected, low, high, told)
+        watched = int(self.watched[source.number])
+        return Detection(late, rarity, surprise, expected, low, high, told, watched)
 
 
 class Detector:
@@ -111,6 +123,9 @@ class Detector:
         self._scorer = Scorer(self._state, model.weights)
         self._calibration = Calibration.of(model.calibration)
         self._alarms = Alarms(self._state, settings, model.fingerprint)
+        self._state.declare(adjustment.FIELDS)
+        self._adjusts = settings.adjust
+        self._budget = settings.budget
         self._gone_ms = round(settings.discharge_hours * 3_600_000)
         self._planner = Planner(self._gone_ms)
         self._register = Register()
@@ -156,6 +171,7 @@ class Detector:
             self._model,
             self._state.layout,
             source.clock,
+            source.adjustment,
             self._register.names(rows),
             self._state.copy(rows),
         )
@@ -176,7 +192,8 @@ class Detector:
         For a detector that has run the readings before the cut again: what its own network makes
         of them stays, and alarms, baselines and times go on as they were. A patient of the
         snapshot who is unknown here begins with a blank network state; one who is known here
-        alone is forgotten. Raises ValueError for a snapshot of another layout.
+        alone is forgotten. What the other model's alarms said of its rate says nothing of this
+        one's: the adjustment begins anew. Raises ValueError for a snapshot of another layout.
         """
         self._check(snapshot)
         held = self._register.rows(self._source(topic, partition).number, snapshot.patients)
@@ -187,11 +204,32 @@ class Detector:
         rows = self._put(topic, partition, snapshot)
         for name, content in own.items():
             self._state[name][rows] = content
+        self._source(topic, partition).adjustment = Adjustment()
 
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions (at most one entry a partition)."""
-        if not batch:
-            return []
+        parts = [self._steps(readings) for readings in batch]
+        found: list[list[Detection]] = [[] for _ in batch]
+        for turn in range(max(map(len, parts), default=0)):
+            present = [place for place, cut in enumerate(parts) if turn < len(cut)]
+            detections = self._process([parts[place][turn] for place in present])
+            for place, detection in zip(present, detections, strict=True):
+                found[place].append(detection)
+        return [Detection.joined(each) for each in found]
+
+    def _steps(self, readings: Readings) -> list[Readings]:
+        """Readings cut where the stream's time enters another step of the adjustment."""
+        if not self._adjusts:
+            return [readings]
+        source = self._source(readings.topic, readings.partition)
+        _, stream = advance(source.clock, readings.times, readings.patients)
+        edges = adjustment.edges(stream)
+        if len(edges) == 2:
+            return [readings]
+        return [readings.part(*each) for each in itertools.pairwise(edges)]
+
+    def _process(self, batch: Sequence[Readings]) -> list[Detection]:
+        """The same for readings that are each of one step."""
         sources = [self._source(readings.topic, readings.partition) for readings in batch]
         joined = self._join(batch, sources)
         output = _Output(len(joined.offsets), sources)
@@ -206,6 +244,9 @@ class Detector:
             # than the state) waits for the one that it can be said of.
             if len(readings.times):
                 self._end_of_batch(joined, source, output)
+            if self._adjusts:
+                counts = output.watched[source.number], output.counted[source.number]
+                source.adjustment = source.adjustment.having(*map(int, counts))
         return [output.detection(source, joined) for source in sources]
 
     def _check(self, snapshot: Snapshot) -> None:
@@ -220,14 +261,15 @@ class Detector:
         rows = self._enter(source, snapshot.patients)
         self._state.put(rows, snapshot.rows)
         self._alarms.adopt(rows, source.number)
-        source.clock = snapshot.clock
+        source.clock, source.adjustment = snapshot.clock, snapshot.adjustment
         source.departures.expect(rows, self._state["times"][rows])
         return rows
 
     def _source(self, topic: str, partition: int) -> _Source:
         key = (topic, partition)
         if key not in self._sources:
-            source = _Source(self._opened, *key, Clock(), Departures(self._gone_ms))
+            departures = Departures(self._gone_ms)
+            source = _Source(self._opened, *key, Clock(), Adjustment(), departures)
             self._sources[key] = self._by_number[self._opened] = source
             self._opened += 1
         return self._sources[key]
@@ -243,6 +285,9 @@ class Detector:
         begin = 0
         for readings, source in zip(batch, sources, strict=True):
             source.clock, stream = advance(source.clock, readings.times, readings.patients)
+            if self._adjusts and len(stream):
+                step = int(stream[0]) // adjustment.STEP_MS
+                source.adjustment = source.adjustment.reached(step, self._budget)
             streams.append(stream)
             rows.append(self._rows(source, readings, stream))
             spans[source.number] = slice(begin, begin + len(stream))
@@ -296,7 +341,11 @@ class Detector:
         )
         if joined.said is not None:
             joined.said.hold(span, rows, self._state["context"])
+        numbers = joined.numbers[span]
+        adjustment.watch(rows, times, self._state["times"], numbers, output.watched)
         scores = self._scorer.step(rows, times, assessment.clean, self._calibration)
+        if self._adjusts:
+            scores = replace(scores, rarity=scores.rarity / output.factors[numbers])
         answers = scores.answers
         rarity = np.empty(len(rows), dtype=np.float32)
         _say(
@@ -306,7 +355,17 @@ class Detector:
         )  # fmt: skip
         transitions = self._alarms.advance(rows, times, assessment, rarity)
         if len(transitions):
+            self._count(transitions, numbers, output)
             self._write(joined, transitions, output, _Round(places, assessment, scores))
+
+    def _count(self, transitions: Transitions, numbers: Ints, output: _Output) -> None:
+        """Count the deteriorations that a round's readings, of partitions ``numbers``, raised."""
+        new = transitions.event == machine.RAISED
+        new &= transitions.condition == conditions.DETERIORATION
+        if new.any():
+            rows, times = transitions.rows[new], transitions.time[new]
+            counting = adjustment.count(self._state, rows, times, self._budget)
+            np.add.at(output.counted, numbers[transitions.reading[new][counting]], 1)
 
     def _end_of_batch(self, joined: _Batch, source: _Source, output: _Output) -> None:
         """Signals lost and patients discharged by now, by the partition's stream time."""

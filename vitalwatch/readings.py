@@ -1,6 +1,9 @@
 """What goes into the detector and what comes out: columns in log order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from vitalwatch.arrays import Bools, Floats, Ints, Spans
 from vitalwatch.context import Context
@@ -24,6 +27,19 @@ class Readings:
     offsets: Ints
     context: Context | None = None
 
+    def part(self, begin: int, end: int) -> "Readings":
+        """Those from ``begin`` to ``end``, of the same buffers."""
+        span = slice(begin, end)
+        return Readings(
+            self.topic,
+            self.partition,
+            self.patients[span],
+            self.times[span],
+            self.values[span],
+            self.offsets[span],
+            None if self.context is None else self.context.part(begin, end),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -33,7 +49,8 @@ class Detection:
     stream that the patient is gone by then: not scored, NaN below.
     ``rarity`` (n,) patient-days; ``surprise`` (n, V) nats; ``expected``, ``low``, ``high`` (n, V)
     the prediction and its central 90 %; NaN where a vital was not measured. ``alerts`` in order
-    of the offset that brought them, then time, patient and condition.
+    of the offset that brought them, then time, patient and condition. ``watched`` is the time of
+    all patients between these readings and those before them, in ms.
     """
 
     late: Bools
@@ -43,3 +60,20 @@ class Detection:
     low: Floats
     high: Floats
     alerts: list[Alert]
+    watched: int = 0
+
+    @classmethod
+    def joined(cls, parts: Sequence["Detection"]) -> "Detection":
+        """Of readings in parts, of all of them."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.late for part in parts]),
+            np.concatenate([part.rarity for part in parts]),
+            np.concatenate([part.surprise for part in parts]),
+            np.concatenate([part.expected for part in parts]),
+            np.concatenate([part.low for part in parts]),
+            np.concatenate([part.high for part in parts]),
+            [alert for part in parts for alert in part.alerts],
+            sum(part.watched for part in parts),
+        )

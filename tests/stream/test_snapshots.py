@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitalwatch.adjustment import Adjustment
 from vitalwatch.arrays import Spans
 from vitalwatch.clock import Clock
 from vitalwatch.snapshot import Snapshot
@@ -25,15 +26,16 @@ def snapshot(patients: int, seed: int = 0, row_bytes: int = 2048, layout: str = 
     generator = np.random.default_rng(seed)
     rows = generator.integers(0, 256, (patients, row_bytes), dtype=np.uint8)
     names = Spans.of(f"p{seed}-{'é' * (number % 5)}{number}" for number in range(patients))
-    return Snapshot("model", layout, Clock(1000 + seed, 3, -(2**40), 7), names, rows)
+    clock, adjustment = Clock(1000 + seed, 3, -(2**40), 7), Adjustment(seed, 0.1 + seed, 10**12, 3)
+    return Snapshot("model", layout, clock, adjustment, names, rows)
 
 
 def equal(found: Found | None, wanted: Snapshot, offset: int) -> bool:
     assert found is not None
     got = found.snapshot
     return (
-        (got.model, got.layout, got.clock, found.offset)
-        == (wanted.model, wanted.layout, wanted.clock, offset)
+        (got.model, got.layout, got.clock, got.adjustment, found.offset)
+        == (wanted.model, wanted.layout, wanted.clock, wanted.adjustment, offset)
         and list(got.patients) == list(wanted.patients)
         and np.array_equal(got.rows, wanted.rows)
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from simulator import Ward
@@ -93,7 +94,8 @@ def _run(
     frames: int,
     report: Callable[[float], None],
 ) -> dict[str, _Alarms]:
-    detector = Detector(model, settings)
+    # What is measured is the level as it was calibrated.
+    detector = Detector(model, msgspec.structs.replace(settings, adjust=False))
     rows = np.arange(len(people))
     table = Table()
     watch, last = Watch(table, stale_ms=_DAY_MS), baselines.LastSeen(len(people))

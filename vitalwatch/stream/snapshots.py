@@ -18,12 +18,13 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from vitalwatch.adjustment import Adjustment
 from vitalwatch.arrays import Spans
 from vitalwatch.clock import Clock
 from vitalwatch.snapshot import Snapshot
 from vitalwatch.stream.broker import Broker, TopicPartition
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PART_BYTES: Final = 1_000_000
 """Names and rows of a part are no more than this: below Kafka's customary limit of 1 MiB."""
 
@@ -49,6 +50,7 @@ class _Whole(msgspec.Struct, frozen=True):
     parts: _Parts
     offset: _Number
     clock: Clock
+    adjustment: Adjustment
     model: str
     layout: str
     row_bytes: _Number
@@ -123,6 +125,7 @@ class Writing(Iterator[Record]):
             self.parts,
             offset,
             snapshot.clock,
+            snapshot.adjustment,
             snapshot.model,
             snapshot.layout,
             snapshot.rows.shape[1],
@@ -311,7 +314,14 @@ def _joined(candidate: _Candidate) -> Found:
         rows.append(content[end:].reshape(number, whole.row_bytes))
     count = np.concatenate(lengths)
     patients = Spans(np.concatenate(names), np.cumsum(count) - count, count)
-    snapshot = Snapshot(whole.model, whole.layout, whole.clock, patients, np.concatenate(rows))
+    snapshot = Snapshot(
+        whole.model,
+        whole.layout,
+        whole.clock,
+        whole.adjustment,
+        patients,
+        np.concatenate(rows),
+    )
     return Found(snapshot, whole.offset)
 
 
