@@ -38,9 +38,11 @@ class Context:
     places: Ints
     values: Floats
 
-    def part(self, begin: int, end: int) -> "Context":
-        """What the readings from ``begin`` to ``end`` say."""
+    def part(self, begin: int, end: int) -> "Context | None":
+        """What the readings from ``begin`` to ``end`` say, by their places among themselves."""
         first, last = np.searchsorted(self.places, (begin, end))
+        if first == last:
+            return None
         return Context(self.places[first:last] - begin, self.values[first:last])
 
 
