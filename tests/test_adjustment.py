@@ -18,7 +18,7 @@ from vitalwatch.state import NEVER, Table
 
 MINUTE = 60_000
 FIELDS = ("late", "rarity", "surprise", "expected", "low", "high")
-SETTINGS = config.Alarms(budget=2, stale_seconds=7200)
+SETTINGS = config.Alarms(budget=2, stale_seconds=7200, adjust=True)
 
 
 def site(patients: int, times_promised: float, budget: float, weeks: int, seed: int = 1) -> Doubles:

@@ -13,6 +13,8 @@ takes days, and it never leaves a quarter to four.
 - It is a pure function of the partition's log: the stream's time is cut into quarters of a day
   (UTC), what happens in one is counted, and the factor changes with the first reading of another.
 - It belongs to the partition's state, and so to its snapshots. Another model begins at 1.
+- It remembers for weeks what other state forgets in hours: who runs a log again whose beginning
+  is gone, as an audit may, has another factor. So it is for the user to ask for it.
 """
 
 import math

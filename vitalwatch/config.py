@@ -172,9 +172,9 @@ class Alarms(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         _about(
             "follow the rate of alarms that a partition realises: rarities are divided by a factor "
-            "of 1/4 to 4 that takes days to change"
+            "of 1/4 to 4 that takes days to change; an audit then needs the log from its beginning"
         ),
-    ] = True
+    ] = False
     stale_seconds: Annotated[
         float,
         _about(

@@ -110,8 +110,8 @@ class _Output:
         surprise, expected, low, high = self.by_vital[:, span]
         late, rarity = joined.plan.late[span], self.rarity[span]
         told = [alert for _, alert in alerts]
-        watched = int(self.watched[source.number])
-        return Detection(late, rarity, surprise, expected, low, high, told, watched)
+        watched, factor = int(self.watched[source.number]), float(self.factors[source.number])
+        return Detection(late, rarity, surprise, expected, low, high, told, watched, factor)
 
 
 class Detector:

@@ -50,7 +50,8 @@ class Detection:
     ``rarity`` (n,) patient-days; ``surprise`` (n, V) nats; ``expected``, ``low``, ``high`` (n, V)
     the prediction and its central 90 %; NaN where a vital was not measured. ``alerts`` in order
     of the offset that brought them, then time, patient and condition. ``watched`` is the time of
-    all patients between these readings and those before them, in ms.
+    all patients between these readings and those before them, in ms, and ``factor`` what rarities
+    were divided by, at the last of them, to follow the rate of alarms.
     """
 
     late: Bools
@@ -61,6 +62,7 @@ class Detection:
     high: Floats
     alerts: list[Alert]
     watched: int = 0
+    factor: float = 1.0
 
     @classmethod
     def joined(cls, parts: Sequence["Detection"]) -> "Detection":
@@ -76,4 +78,5 @@ class Detection:
             np.concatenate([part.high for part in parts]),
             [alert for part in parts for alert in part.alerts],
             sum(part.watched for part in parts),
+            parts[-1].factor,
         )

@@ -19,13 +19,14 @@ def alert(
     event: messages.Event = "raised",
     kind: messages.Kind = "physiological",
     priority: messages.Priority = "high",
+    condition: str = "spo2_low",
 ) -> messages.Alert:
     return messages.Alert(
         alert_id="a",
         patient="Jane Doe",
         event=event,
         kind=kind,
-        condition="spo2",
+        condition=condition,
         priority=priority,
         time=0,
         onset=0,
@@ -66,6 +67,28 @@ def test_what_happens_is_counted(metrics: Metrics) -> None:
     assert value(metrics, "vitalwatch_dead_letters_total", reason="not_json") == 1
     high = {"event": "raised", "kind": "physiological", "priority": "high"}
     assert value(metrics, "vitalwatch_alerts_total", **high) == 2
+
+
+def test_what_the_budget_promises_stands_beside_what_is_realised(metrics: Metrics) -> None:
+    metrics.watched(43_200, 2.0)
+    metrics.watched(86_400, 2.0)
+    again = alert("escalated", condition="deterioration")
+    metrics.published([alert(condition="deterioration"), again, alert()])
+    metrics.published([alert(condition="deterioration")])
+    assert value(metrics, "vitalwatch_patients_watched_seconds_total") == 129_600
+    assert value(metrics, "vitalwatch_budgeted_alarms_total") == 3
+    assert value(metrics, "vitalwatch_deterioration_alarms_total") == 2
+
+
+def test_the_adjustment_of_a_partition_that_is_another_workers_now_is_not_reported(
+    metrics: Metrics,
+) -> None:
+    for number in (0, 1):
+        metrics.adjusted(TopicPartition("t", number), 1.5)
+    metrics.forget(TopicPartition("t", 0))
+    name = "vitalwatch_rarity_adjustment_ratio"
+    assert value(metrics, name, topic="t", partition="0") is None
+    assert value(metrics, name, topic="t", partition="1") == 1.5
 
 
 def test_the_share_in_alarm_is_of_the_patients_held(metrics: Metrics) -> None:

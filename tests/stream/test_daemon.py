@@ -184,6 +184,10 @@ class TestInMemory:
         assert worker.figure("vitalwatch_scoring_seconds_count") >= 1
         raised = {"event": "raised", "kind": "physiological", "priority": "high"}
         assert worker.figure("vitalwatch_alerts_total", **raised) == 1
+        watched = worker.figure("vitalwatch_patients_watched_seconds_total")
+        assert watched
+        promised = worker.figure("vitalwatch_budgeted_alarms_total")
+        assert promised == pytest.approx(watched / 86_400 * worker.settings.alarms.budget)
 
     def test_the_share_of_patients_in_alarm_and_the_lag_are_reported(
         self, broker: Broker, name: Name

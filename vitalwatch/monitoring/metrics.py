@@ -89,6 +89,27 @@ class Metrics:
             ("event", "kind", "priority"),
             registry=registry,
         )
+        self._watched = Counter(
+            "vitalwatch_patients_watched_seconds",
+            "Time for which patients were watched, of all patients together.",
+            registry=registry,
+        )
+        self._deteriorations = Counter(
+            "vitalwatch_deterioration_alarms",
+            "Deterioration alarms raised: what the budget is for, true ones among them.",
+            registry=registry,
+        )
+        self._promised = Counter(
+            "vitalwatch_budgeted_alarms",
+            "Deterioration alarms that the budget allows for the time that patients were watched.",
+            registry=registry,
+        )
+        self._factor = Gauge(
+            "vitalwatch_rarity_adjustment_ratio",
+            "What an assigned partition's rarities are divided by, to follow its rate of alarms.",
+            ("topic", "partition"),
+            registry=registry,
+        )
         self._dead_letters = Counter(
             "vitalwatch_dead_letters",
             "Records that were no readings and went to the dead letters.",
@@ -137,8 +158,9 @@ class Metrics:
 
     def forget(self, partition: TopicPartition) -> None:
         """A partition is another worker's now."""
-        with suppress(KeyError):
-            self._snapshot.remove(partition.topic, str(partition.partition))
+        for gauge in (self._snapshot, self._factor):
+            with suppress(KeyError):
+                gauge.remove(partition.topic, str(partition.partition))
 
     def late(self, readings: int) -> None:
         """So many readings were late."""
@@ -156,6 +178,17 @@ class Metrics:
         """These alert events are committed."""
         for alert in alerts:
             self._alerts.labels(alert.event, alert.kind, alert.priority).inc()
+            if (alert.condition, alert.event) == ("deterioration", "raised"):
+                self._deteriorations.inc()
+
+    def watched(self, seconds: float, budget: float) -> None:
+        """Patients were watched for so many ``seconds`` in all; ``budget`` is alarms a day."""
+        self._watched.inc(seconds)
+        self._promised.inc(seconds / 86_400 * budget)
+
+    def adjusted(self, partition: TopicPartition, factor: float) -> None:
+        """A partition's rarities are divided by ``factor`` now."""
+        self._factor.labels(partition.topic, str(partition.partition)).set(factor)
 
     def dead_letter(self, reason: str) -> None:
         """One record was rejected; ``reason`` is a key of :data:`messages.REJECTIONS`."""

@@ -286,6 +286,9 @@ class Daemon:
         self._metrics.late(tally.late)
         self._metrics.unknown_vitals(tally.unknown_vitals)
         self._metrics.published(tally.alerts)
+        self._metrics.watched(tally.watched / 1000, self._settings.alarms.budget)
+        for partition, factor in tally.factors.items():
+            self._metrics.adjusted(partition, factor)
         for reason in tally.rejected:
             self._metrics.dead_letter(reason)
 

@@ -12,7 +12,7 @@ from vitalwatch import config
 from vitalwatch.errors import DeadLetterFlood
 from vitalwatch.messages import REJECTIONS, Alert
 from vitalwatch.readings import Detection
-from vitalwatch.stream.broker import RecordBatch, Sink
+from vitalwatch.stream.broker import RecordBatch, Sink, TopicPartition
 from vitalwatch.stream.dead_letters import dead_letter
 from vitalwatch.stream.decode import Decoded
 from vitalwatch.stream.score_blocks import Record, blocks
@@ -30,6 +30,8 @@ class Tally:
     late: int = 0
     unknown_vitals: int = 0
     scoring_seconds: float = 0.0
+    watched: int = 0  # ms, of all patients
+    factors: dict[TopicPartition, float] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
 
@@ -81,6 +83,8 @@ class Outputs:
         tally.late += len(late)
         tally.unknown_vitals += decoded.unknown_vitals
         tally.alerts += detection.alerts
+        tally.watched += detection.watched
+        tally.factors[batch.source] = detection.factor
         tally.rejected += [reason for _, reason, _ in rejected]
 
 
