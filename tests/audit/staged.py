@@ -44,7 +44,8 @@ def ward(seconds: int, patients: int = 6) -> list[tuple[str | None, bytes | None
             who = f"patient-{patient}"
             low = (second // 60) % patients == patient
             vitals = HEALTHY | {"hr": 70 + 5 * patient + second % 7, "spo2": 74 if low else 97}
-            records.append((who, reading(who, second, vitals)))
+            said = {"age": 20 + 10 * patient, "sex": "male"} if second % 60 == 0 else {}
+            records.append((who, reading(who, second, vitals, **said)))
         if second % 30 == 0:
             records.append((f"patient-{second % patients}", b"no reading"))
             records.append((None, reading("patient-0", second)))

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from simulator import Ward
-from simulator.publish import readings
+from simulator.publish import Introductions, readings
 from vitalwatch.messages import Reading
 
 INTERVAL: Final = 10.0
@@ -52,6 +52,7 @@ BAD: Final[dict[str, Callable[[Reading], Record]]] = {
     "no key": lambda r: _record(r, _wire(r), key=None),
     "another's key": lambda r: _record(r, _wire(r), key="somebody"),
     "of a newer version": lambda r: _record(r, _wire(r, v=99)),
+    "of an impossible age": lambda r: _record(r, _wire(r, age=200)),
     "of no known vital": lambda r: _record(r, _wire(r, vitals={"mood": 7})),
     "ahead of its time": lambda r: _record(r, _wire(r, time=_ms(r) + 3_600_000)),
     "a duplicate": lambda r: _record(r, _wire(r)),
@@ -64,6 +65,7 @@ ODD: Final[dict[str, dict[str, Any]]] = {
     "the probe is off": {"vitals": {"hr": 0, "spo2": 0, "rr": 14}},
     "a line is flushed": {"vitals": {"hr": 80, "map": 320, "sbp": 330, "dbp": 300}},
     "an unknown vital, a null": {"vitals": {"hr": 80, "mood": 7, "rr": None}},
+    "something new is known": {"oxygen": 4.5, "beta_blocker": True},
 }
 """Readings that are none of the ward's own, and good ones all the same."""
 
@@ -76,13 +78,14 @@ def frames(seed: int, patients: int) -> Iterator[list[Record]]:
     (:data:`DISCHARGE_HOURS`). The same arguments give the same records.
     """
     ward = Ward(patients, seed, INTERVAL, share=0.9, onset=(60.0, 1800.0), every=3600.0)
+    introductions = Introductions(ward)
     chance = random.Random(seed)
     for number, (times, values) in zip(itertools.count(), ward.frames(), strict=False):
         second = number * INTERVAL
         there = [who for who in np.argsort(times, kind="stable") if _is_there(int(who), second)]
         names = [ward.patients[who] for who in there]
         records = []
-        for reading in readings(names, times[there], values[there]):
+        for reading in introductions.add(readings(names, times[there], values[there])):
             strange = chance.random() < _BAD_SHARE
             changes = ODD[chance.choice(list(ODD))] if strange else {}
             records.append(_record(reading, _wire(reading, **changes)))

@@ -61,7 +61,8 @@ def records(rng: random.Random) -> list[Record]:
             time = START + (beat * every + rng.randrange(3)) * 1000
             ill = (beat + ill_from[patient]) % 20 < 8
             vitals = {"hr": 70 + beat % 9, "spo2": 74 if ill else 97, "rr": 0 if ill else 15}
-            made.append((patient, _value(patient, time, vitals), time))
+            said = {"age": 40 + beat, "oxygen": ill} if rng.random() < 0.1 else {}
+            made.append((patient, _value(patient, time, vitals, **said), time))
             fate = rng.random()
             if fate < 0.03:
                 made.append((patient, b"HR 80", time))
@@ -70,8 +71,8 @@ def records(rng: random.Random) -> list[Record]:
     return made
 
 
-def _value(patient: str, time: int, vitals: dict[str, int]) -> bytes:
-    return msgspec.json.encode({"patient": patient, "time": time, "vitals": vitals})
+def _value(patient: str, time: int, vitals: dict[str, int], **said: object) -> bytes:
+    return msgspec.json.encode({"patient": patient, "time": time, "vitals": vitals} | said)
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,16 @@ START = 1_700_000_000_000
 HEALTHY = {"hr": 80, "spo2": 97, "rr": 16}
 
 
-def reading(patient: str, second: float, vitals: dict[str, Any] | None = None) -> bytes:
+def reading(
+    patient: str, second: float, vitals: dict[str, Any] | None = None, **more: object
+) -> bytes:
     """A good reading on the wire."""
     return msgspec.json.encode(
         {
             "patient": patient,
             "time": START + round(second * 1000),
             "vitals": HEALTHY if vitals is None else vitals,
+            **more,
         }
     )
 
