@@ -100,15 +100,15 @@ def test_an_artefact_ends_what_was_pending() -> None:
 
 def test_what_is_as_rare_as_the_budget_allows_is_a_deterioration() -> None:
     bed = Bedside(budget=0.5)
-    for second in range(0, 60, 10):
+    for second in range(0, 120, 10):
         assert bed.read(second, HEALTHY, rarity=2.0) == []
-    assert bed.read(60, HEALTHY, rarity=2.0) == ["raised deterioration medium"]
+    assert bed.read(120, HEALTHY, rarity=2.0) == ["raised deterioration medium"]
     assert bed.alerts[0].rarity == 2.0
     bed = Bedside(budget=0.5)
     assert [bed.read(second, HEALTHY, rarity=1.99) for second in range(0, 300, 60)] == [[]] * 5
 
 
-def rarities(bed: Bedside, *values: float, start: int = 0, step: int = 60) -> list[str]:
+def rarities(bed: Bedside, *values: float, start: int = 0, step: int = 120) -> list[str]:
     """Readings with these rarities in patient-days; events with their place."""
     return [
         f"{place} {event}"
@@ -129,7 +129,7 @@ def test_a_reading_that_cannot_be_scored_changes_nothing() -> None:
 def test_a_deterioration_is_over_when_it_is_four_times_below_the_level() -> None:
     bed = Bedside()
     assert rarities(bed, 2, 2, *[0.3] * 5) == ["1 raised deterioration medium"]
-    assert rarities(bed, *[0.2] * 3, start=420) == ["1 cleared deterioration medium"]
+    assert rarities(bed, *[0.2] * 3, start=840) == ["1 cleared deterioration medium"]
 
 
 def test_a_deterioration_thirty_times_rarer_is_of_high_priority() -> None:
@@ -145,8 +145,8 @@ def test_a_deterioration_is_not_raised_again_for_half_an_hour() -> None:
     rarities(bed, 2, 2, 0.1, 0.1, 0.1)
     assert bed.alerts[-1].event == "cleared"
     ended = (bed.alerts[-1].time - START) // 1000
-    again = rarities(bed, *[2] * 40, start=ended + 60)
-    assert again == ["29 raised deterioration medium"]
+    again = rarities(bed, *[2] * 40, start=ended + 120)
+    assert again == ["14 raised deterioration medium"]
 
 
 def test_patients_are_in_alarm_by_physiology_alone() -> None:

@@ -32,7 +32,7 @@ def deterioration(explanation: Explanation | None) -> Alert:
     """The alert that two rare readings raise."""
     bed = Bedside()
     bed.read(0, HEALTHY, rarity=12)
-    assert bed.read(60, HEALTHY, 12, explanation) == ["raised deterioration medium"]
+    assert bed.read(120, HEALTHY, 12, explanation) == ["raised deterioration medium"]
     return bed.alerts[0]
 
 

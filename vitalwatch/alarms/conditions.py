@@ -84,13 +84,15 @@ def _table() -> tuple[Condition, ...]:
     highs = [
         _limit(i, "high") for i, vital in enumerate(vitals.VITALS) if vital.limit[1] is not None
     ]
+    # What has to stand for two minutes may be alarmed at a lower level for the same rate of false
+    # alarms, and so is alarmed earlier.
     deterioration = Condition(
         "deterioration",
         "physiological",
         MEDIUM,
-        delay=60 * SECOND,
+        delay=120 * SECOND,
         top=HIGH,
-        top_delay=60 * SECOND,
+        top_delay=120 * SECOND,
         hold=60 * SECOND,
         refractory=30 * MINUTE,
         top_refractory=30 * MINUTE,
