@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from vitalwatch.errors import CheckpointError, VitalWatchError
 from vitalwatch.model import layout
@@ -182,7 +183,7 @@ def test_saying_how_often_an_event_is_under_way_has_an_event_term_of_one() -> No
     share = float(chunk.event.mean())
     with torch.no_grad():
         model.risk.weight.zero_()
-        model.risk.bias.fill_(float(np.log(-np.log1p(-share) / layout.V)))
+        model.risk.bias.fill_(float(np.log(np.expm1(-np.log1p(-share) / layout.V))))
     found, _ = objective.measure(model, Batch.of(chunk, CPU), model.cell.blank(len(chunk.fresh)))
     assert found.came[-1, 0].item() == pytest.approx(share)
     assert found.terms(torch.full((3, 8), share))[3].item() == pytest.approx(1, abs=1e-4)
@@ -193,7 +194,7 @@ def test_a_vital_that_was_never_seen_has_no_part_in_an_event() -> None:
     risks = torch.randn(5, len(layout.RISKS), layout.V)
     seen = torch.zeros(5, layout.V)
     seen[:, 2] = 1
-    assert torch.equal(model.hazard(risks, seen), torch.exp(risks[:, -1, 2]))
+    assert torch.equal(model.hazard(risks, seen), functional.softplus(risks[:, -1, 2]))
 
 
 def test_a_fresh_patient_starts_from_nothing() -> None:

@@ -119,7 +119,7 @@ class Forecaster(nn.Module):
 
         ``seen (..., V)`` is 1 where a vital was ever seen: of no other is there a hazard.
         """
-        return (torch.exp(risks[..., -1, :].clamp(max=10)) * seen).sum(dim=-1)
+        return (functional.softplus(risks[..., -1, :]) * seen).sum(dim=-1)
 
     def risks(self, output: Tensor, inputs: Tensor) -> Tensor:
         """Logits ``(..., R, V)`` of each of the layout's RISKS."""

@@ -53,9 +53,10 @@ WITHIN: Final = (900.0, 3600.0)
 
 RISKS: Final = (*(f"critical within {round(s / 60)} min" for s in WITHIN), "event under way")
 """What the risk head gives a logit of, for each vital. Of the first ones, each vital on its own.
-The last is a *hazard* that vitals share: the chance that the patient is in an event that ends with
-treatment, sepsis or a critical vital is ``1 - exp(-sum over vitals of exp(logit))``, so that each
-vital has an exact part in it though nobody says which it was."""
+The last is shared among vitals: the patient is in an event, which ends with treatment, sepsis or a
+critical vital, if any of them says so, each with its own chance. A chance's *hazard* is ``-log(1 -
+chance)``, the softplus of its logit; hazards of several vitals add up to that of any (a noisy or),
+so each has an exact part in it though nobody says which vital it was."""
 
 CHANGE, PULL, SCALE = range(3)
 """What the head says of a vital at a knot."""

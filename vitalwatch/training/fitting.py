@@ -49,7 +49,7 @@ class Plan:
     size: Size = ROUND
     rate: float = 4e-3
     every: int = 10  # rounds between validations, each of which is kept on disk
-    patience: int = 4  # so many validations without improvement end it
+    patience: int = 8  # so many validations without improvement end it
     validated: Size = HELD_APART
     recordings: Path | None = None  # of people to train on beside the simulated ones
 

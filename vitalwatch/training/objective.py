@@ -3,7 +3,7 @@
 The surprise (nats) at the next reading; the mean surprise at the later horizons; for the risks the
 cross entropy, divided by that of always saying how often each comes true; and so for events under
 way. So each term is about one for a network that knows only what is usual, however rare a danger
-is; the last two weigh more, for alarms come of them.
+is. The last weighs less: labels of whole events are coarse.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _LEAST_HAZARD: Final = 1e-6
 _RAREST: Final = 2e-3
 """Rarer risks weigh as this one does, or a single patient's would outweigh all else."""
 
-WEIGHTS: Final = (1.0, 1.0, 2.0, 2.0)
+WEIGHTS: Final = (1.0, 1.0, 1.0, 0.5)
 """Of the four terms."""
 
 _COMMON: Final = 0.02
