@@ -89,7 +89,7 @@ def _number(values: Floats | None, *place: int) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _in_steps(value: float | None, vital: int) -> float | None:
+def in_steps(value: float | None, vital: int) -> float | None:
     """Rounded to the device's resolution."""
     if value is None:
         return None
@@ -107,10 +107,10 @@ def _driver(
     return Driver(
         vital=vitals.NAMES[vital],
         share=round(share, 3),
-        observed=_in_steps(observed, vital),
-        expected=_in_steps(expected, vital),
-        low=_in_steps(low, vital),
-        high=_in_steps(high, vital),
+        observed=in_steps(observed, vital),
+        expected=in_steps(expected, vital),
+        low=in_steps(low, vital),
+        high=in_steps(high, vital),
     )
 
 

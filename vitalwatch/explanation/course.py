@@ -1,5 +1,6 @@
 """One patient's readings in order, as the scorer and the network take them."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +9,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.alarms.technical import Watch
 from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.context import HELD, Context, in_order
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.known import follow
@@ -28,10 +30,12 @@ class Course:
     context: Floats
 
     @classmethod
-    def of(cls, times: Ints, values: Floats, context: Floats | None = None) -> "Course":
-        """From ``values (T, V)`` as received; a reading not after the last is left out."""
-        if context is None:
-            context = np.zeros((len(times), len(layout.CONTEXT_NAMES)), dtype=np.float32)
+    def of(cls, times: Ints, values: Floats, said: Context | None = None) -> "Course":
+        """From ``values (T, V)`` as received and what readings ``said`` of the patient.
+
+        A reading that is not after the last is left out.
+        """
+        context = _held(len(times), said)
         kept = np.diff(np.maximum.accumulate(times), prepend=times[:1] - 1) > 0
         times, values, context = times[kept], values[kept], context[kept]
         table, row, partition = Table(), np.zeros(1, np.int64), np.zeros(1, np.int64)
@@ -80,3 +84,18 @@ class Course:
         """Which reading each vital's last value stands in, ``(T, V)``; -1 before there is one."""
         places = np.where(np.isnan(self.values), -1, np.arange(len(self))[:, None])
         return np.asarray(np.maximum.accumulate(places, axis=0))
+
+
+def _held(count: int, said: Context | None) -> Floats:
+    """What is known of a patient after each of ``count`` readings, (count, HELD)."""
+    context = np.zeros((count, HELD), dtype=np.float32)
+    if said is not None and len(said.places):
+        parts = in_order([said], [0], np.arange(count))
+        assert parts is not None  # noqa: S101 - something is said
+        row: Ints = np.zeros(1, dtype=np.int64)
+        begins = [*said.places.tolist(), count]
+        for begin, end in itertools.pairwise(begins):
+            held = context[max(begin - 1, 0)][None].copy()
+            parts.hold(slice(begin, begin + 1), row, held)
+            context[begin:end] = held
+    return context

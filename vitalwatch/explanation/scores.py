@@ -9,6 +9,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.explanation.course import Course
+from vitalwatch.model import layout
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.scorer import Reasons, Scorer
 from vitalwatch.state import Table
@@ -65,3 +66,11 @@ def _only(reasons: Reasons, row: int) -> Reasons:
     columns = {name: getattr(reasons, name)[row].copy() for name in reasons.__slots__}
     assert all(column.shape == (vitals.COUNT,) for column in columns.values())  # noqa: S101
     return Reasons(**columns)
+
+
+def risk_weight(model: "Model") -> Floats:
+    """Log10 offsets (R, V) of the hazards that the forecaster's risks are."""
+    weight = model.calibration.get("weight")
+    if weight is None:
+        return np.zeros((len(layout.RISKS), vitals.COUNT), dtype=np.float32)
+    return np.asarray(weight, dtype=np.float32)[: len(layout.RISKS)]
