@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_learns(cell: str, tmp_path: Path) -> None:
     size = Size(patients=4, chunks=8, frames=24)
-    plan = Plan(cell, 12, seed=3, rounds=8, size=size, every=8, validated=size)
+    plan = Plan(cell, 12, seed=3, rounds=16, size=size, every=16, validated=size)
     untrained = validation.validate(
         fitting.begin(plan, CPU).model, streams.chunks(Job("validate", 3, size)), CPU
     )
