@@ -39,7 +39,7 @@ def hazard(model: Forecaster, told: Floats, seen: Bools) -> float:
     """Log10 of the summed hazard, plainly."""
     output, inputs, _ = model(torch.from_numpy(told)[:, None], model.cell.blank(1))
     logits = model.risks(output[-1, 0], inputs[-1, 0]).double().numpy()
-    return float(np.log10(np.exp(np.minimum(logits, 10))[:, seen].sum()))
+    return float(np.log10(np.log1p(np.exp(logits))[:, seen].sum()))
 
 
 @pytest.mark.parametrize("cell", layout.CELLS)
@@ -57,6 +57,21 @@ def test_contributions_add_up_to_the_difference_from_the_patients_own_baseline(c
     assert found.by_reading.sum() + found.missed == pytest.approx(difference, abs=1e-6)
     assert abs(found.missed) <= max(0.01 * abs(difference), gradients.NEGLIGIBLE)
     np.testing.assert_allclose(found.by_bucket.sum(axis=0), found.by_vital, atol=1e-9)
+
+
+def test_the_hazard_of_a_chance_is_its_softplus_however_small() -> None:
+    logits = torch.tensor([[[-60.0, 5.0], [-15.1, -14.9], [30.0, 0.0]]])
+    weight = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-torch.inf, 0.0]])
+    for one, seen in (((0, 0), [True, False]), ((1, 0), [True, False]), ((1, 1), [False, True])):
+        alone = torch.full((3, 2), -torch.inf)
+        alone[one] = weight[one]
+        found = gradients.log_hazard(logits, alone, torch.tensor(seen))
+        chance = float(logits[0][one].double().sigmoid())
+        expected = np.log10(-np.log1p(-chance)) + float(weight[one])
+        assert float(found[0]) == pytest.approx(expected, abs=1e-4)
+    both = gradients.log_hazard(logits, weight, torch.tensor([True, True]))
+    hazards = np.log1p(np.exp(logits[0].double().numpy())) * 10 ** weight.double().numpy()
+    assert float(both[0]) == pytest.approx(np.log10(hazards.sum()), abs=1e-5)
 
 
 def test_more_steps_are_taken_until_the_sum_is_exact() -> None:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.explanation.course import Course
@@ -56,7 +57,7 @@ TOLERANCE: Final = 0.01
 NEGLIGIBLE: Final = 0.002
 """Or by so many powers of ten: half a percent of the hazard."""
 
-_MOST_LOGIT: Final = 10.0
+_TINY: Final = -15.0
 _FRAMES: Final = 512  # at once: attention holds the square of it
 _ROWS: Final = 60_000  # frames times points at once, that memory holds
 
@@ -161,7 +162,9 @@ def log_hazard(logits: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
 
     ``logits (..., R, V)``; ``weight (R, V)`` log10 offsets; ``seen`` (V,) or (..., 1, V).
     """
-    hazards = logits.clamp(max=_MOST_LOGIT) + math.log(10) * weight
+    # Where a chance is tiny, the logarithm of its hazard, which is its softplus, is its logit.
+    likely = torch.log(functional.softplus(logits.clamp(min=_TINY)))
+    hazards = torch.where(logits < _TINY, logits, likely) + math.log(10) * weight
     hazards = hazards.masked_fill(~seen, -torch.inf)
     return torch.logsumexp(hazards.flatten(-2), dim=-1) / math.log(10)
 
