@@ -1,0 +1,260 @@
+"""Tails and rarities for shipped weights, made anew from a site's own recordings.
+
+Nothing says in them who was ill. All readings count as quiet but those within an hour of a
+critical value; what else was a true deterioration makes the site look as if it alarmed more than it
+does when nothing is wrong, and its alarms rarer. One person's alarms count no more than the excess
+that :mod:`.conformal` bounds.
+
+The shipped tables stand for so many patients more, of a day each, who are as those they were made
+from (PRIOR_DAYS): with few patient-days the site's own say little, with hundreds nearly all.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vitalwatch import context, vitals
+from vitalwatch.alarms.limits import HYSTERESIS
+from vitalwatch.arrays import Bools, Doubles, Floats, Ints
+from vitalwatch.calibration import conformal
+from vitalwatch.calibration.people import People
+from vitalwatch.errors import RecordingError
+from vitalwatch.evaluation.logic import Threshold, alarms
+from vitalwatch.evaluation.streams import MINUTE
+from vitalwatch.model.checkpoint import Model
+from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, Calibration
+from vitalwatch.scoring.scorer import Scorer
+from vitalwatch.state import Table
+
+PRIOR_DAYS: Final = 20
+FEWEST_PATIENTS: Final = 4
+FEWEST_DAYS: Final = 2.0
+
+_LEVELS: Final = 60
+_YOUNG_MS: Final = 30 * MINUTE  # baselines say little before
+_MOST_READINGS: Final = 1_000_000  # that tails are made from; of more, some evenly
+
+Report = Callable[[float], None]
+
+
+class Rate(NamedTuple):
+    """``alarms`` raised by quiet people in so many ``days``, at a ``budget`` of alarms a day."""
+
+    alarms: float
+    days: float
+    budget: float
+
+    @property
+    def ratio(self) -> float:
+        """Realised over promised."""
+        return self.alarms / (self.days * self.budget)
+
+
+class Result(NamedTuple):
+    """The new tables, and the ``promised`` days per alarm, see :mod:`.conformal`.
+
+    ``before`` and ``after`` are rates with the shipped and with new tables, each half of the
+    people under the tables that the other half gave; ``days`` (N,) of quiet people.
+    """
+
+    calibration: Calibration
+    promised: float
+    before: Rate
+    after: Rate
+    days: Doubles
+
+
+class _Course(NamedTuple):
+    """A model over everybody: evidence (n,), NaN without a measurement; answers (3, n, V)."""
+
+    evidence: Floats
+    answers: Floats
+
+
+def calibrate(model: Model, people: People, budget: float, report: Report) -> Result:
+    """New tables from ``people``, and what they are worth at a ``budget``.
+
+    ``report`` gets the share done, 0 to 1. Raises RecordingError if there is too little.
+    """
+    shipped = Calibration.of(model.calibration)
+    quiet = people.quiet()
+    days = people.days(quiet)
+    _check(days)
+    rounds = int(people.streams.lengths.max(initial=0))
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        report(done / (4 * rounds))
+
+    def run(tables: Calibration) -> _Course:
+        return _run(model, tables, people, advance)
+
+    record = np.repeat(people.person, people.streams.lengths)
+    course = run(shipped)
+    raised = _raised(people, course.evidence, quiet, shipped, np.array([_level(shipped, budget)]))
+    before, after = raised[0], np.zeros(len(days))
+    for half in _halves(days):
+        made = _tails(shipped, course.answers, quiet & half[record], days * half, record)
+        scored = run(made).evidence
+        made, _ = _table(made, people, scored, quiet, days, half)
+        level = np.array([_level(made, budget)])
+        after += np.where(half, 0, _raised(people, scored, quiet, made, level)[0])
+    everybody = np.ones(len(days), dtype=np.bool_)
+    made = _tails(shipped, course.answers, quiet, days, record)
+    made, promised = _table(made, people, run(made).evidence, quiet, days, everybody)
+    total = float(days.sum())
+    old, new = (Rate(float(each.sum()), total, budget) for each in (before, after))
+    return Result(made, promised, old, new, days)
+
+
+def _check(days: Doubles) -> None:
+    people, total = int((days > 0).sum()), float(days.sum())
+    if people < FEWEST_PATIENTS or total < FEWEST_DAYS:
+        watched = f"{total:.1f} days" if total >= 0.1 else f"{24 * 60 * total:.0f} minutes"
+        raise RecordingError(
+            f"Too little to calibrate with: {people} {'patient' if people == 1 else 'patients'}, "
+            f"quiet for {watched} in all. Give recordings of at least {FEWEST_PATIENTS} patients "
+            f"and {FEWEST_DAYS:g} patient-days; a hundred make a difference."
+        )
+
+
+def _halves(days: Doubles) -> tuple[Bools, Bools]:
+    """People (N,) in two halves that were watched for about as long."""
+    first = np.zeros(len(days), dtype=np.bool_)
+    sums = [0.0, 0.0]
+    for who in np.argsort(-days, kind="stable").tolist():
+        first[who] = sums[0] <= sums[1]
+        sums[0 if first[who] else 1] += float(days[who])
+    return first, ~first
+
+
+def _run(model: Model, tables: Calibration, people: People, advance: Callable[[], None]) -> _Course:
+    """Everybody under one model and its tables."""
+    streams, table = people.streams, Table()
+    scorer = Scorer(table, model.weights)
+    table.grow(max(len(streams), 1))
+    shape = streams.values.shape
+    found = np.full(len(streams.times), np.nan, dtype=np.float32)
+    answers = np.empty((len(TERMS), *shape), dtype=np.float32)
+    clean = streams.clean
+    says: Bools = np.any(~np.isnan(people.said), axis=1)
+    for rows, places in streams.rounds():
+        if says[places].any():
+            which = np.where(says[places], np.arange(len(places)), -1)
+            said = context.Said(which, people.said[places])
+            said.hold(slice(0, len(rows)), rows, table["context"])
+        scores = scorer.step(rows, streams.times[places], clean[places], tables)
+        measured = ~np.isnan(clean[places]).all(axis=1)
+        found[places] = np.where(measured, scores.evidence, np.nan)
+        for number, term in enumerate(TERMS):
+            answers[number, places] = getattr(scores.answers, term)
+        advance()
+    old = streams.since > _YOUNG_MS
+    answers[:, ~old] = np.nan
+    return _Course(found, answers)
+
+
+def _tails(
+    shipped: Calibration, answers: Floats, quiet: Bools, days: Doubles, person: Ints
+) -> Calibration:
+    """With tails of quiet readings of these people, mixed with the shipped ones.
+
+    ``answers`` (3, n, V), ``quiet`` (n,) of whom, ``days`` (N,) and ``person`` (n,) who it is.
+    A vital's own tails count for the days on which it was measured.
+    """
+    chosen = np.flatnonzero(quiet)
+    chosen = chosen[:: max(1, len(chosen) // _MOST_READINGS)]
+    who = person[chosen]
+    readings = np.bincount(who, minlength=len(days))
+    each = days / np.maximum(readings, 1)  # days that one reading stands for
+    tails = shipped.tails.copy()
+    for term in range(len(TERMS)):
+        for vital in range(vitals.COUNT):
+            values = answers[term, chosen, vital]
+            known = ~np.isnan(values)
+            weights = each[who[known]]
+            total = float(weights.sum())
+            if total > 0:
+                share = total / (total + PRIOR_DAYS)
+                own = _tail(values[known], weights)
+                tails[term, vital] = share * own + (1 - share) * tails[term, vital]
+    return replace(shipped, tails=tails)
+
+
+def _tail(values: Floats, weights: Doubles) -> Doubles:
+    """What values (n,) exceed with each tabulated frequency, rising."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    wanted = (1 - 10.0**-TAIL_LOGS) * below[-1]
+    found = np.searchsorted(below, wanted, side="left").clip(max=len(order) - 1)
+    # A device's steps make many values equal.
+    tail: Doubles = values[order][found] + np.arange(len(TAIL_LOGS)) * 1e-5
+    return tail
+
+
+def _table(
+    tails: Calibration,
+    people: People,
+    scored: Floats,
+    quiet: Bools,
+    days: Doubles,
+    half: Bools,
+) -> tuple[Calibration, float]:
+    """With the rarities that some people (N,) show, and the prior's."""
+    record = np.repeat(people.person, people.streams.lengths)
+    told = scored[quiet & half[record] & ~np.isnan(scored)]
+    levels = np.linspace(float(np.median(told)), float(told.max()) + 0.01, _LEVELS)
+    prior = np.repeat(10 ** -_log_days(tails, levels)[:, None], PRIOR_DAYS, axis=1)
+    watched = np.concatenate((days[half], np.ones(PRIOR_DAYS)))
+    made, promised = tails, 0.0
+    for _ in range(2):  # where an alarm clears is a matter of the table itself
+        raised = _raised(people, scored, quiet, made, levels)[:, half]
+        table = conformal.rarities(levels, np.concatenate((raised, prior), axis=1), watched)
+        made = replace(made, sums=table.levels, log_days=table.log_days)
+        promised = table.promised
+    return made, promised
+
+
+def _raised(
+    people: People, scored: Floats, quiet: Bools, tables: Calibration, levels: Doubles
+) -> Doubles:
+    """Alarms (K, N) that the machine raises in quiet at each of ``levels`` (K,)."""
+    raised = np.empty((len(levels), len(people.names)))
+    clearing = _levels(tables, _log_days(tables, levels) - np.log10(HYSTERESIS))
+    for place, (level, clear) in enumerate(zip(levels.tolist(), clearing.tolist(), strict=True)):
+        found = alarms(people.streams, scored, Threshold(level, min(level, clear)))
+        counted = quiet[found.begin]
+        who = people.person[found.record[counted]]
+        raised[place] = np.bincount(who, minlength=len(people.names))
+    return raised
+
+
+def _level(tables: Calibration, budget: float) -> float:
+    """The evidence at which the budget's alarms are raised."""
+    return float(_levels(tables, np.array([-np.log10(budget)]))[0])
+
+
+def _curve(tables: Calibration) -> tuple[Doubles, Doubles]:
+    """Evidence and log10 of days, both rising, as far on as anybody asks."""
+    beyond = np.linspace(0.1, 20, 200)
+    slope = tables.tables().days_beyond
+    return (
+        np.concatenate((tables.sums, tables.sums[-1] + beyond)),
+        np.concatenate((tables.log_days, tables.log_days[-1] + beyond * slope)),
+    )
+
+
+def _log_days(tables: Calibration, levels: Doubles) -> Doubles:
+    found: Doubles = np.interp(levels, *_curve(tables))
+    return found
+
+
+def _levels(tables: Calibration, log_days: Doubles) -> Doubles:
+    """The evidence from which on it is so rare."""
+    levels, rising = _curve(tables)
+    found: Doubles = np.interp(log_days, rising, levels)
+    return found
