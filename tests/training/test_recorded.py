@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vitalwatch import vitals
+from vitalwatch.errors import RecordingError
 from vitalwatch.evaluation.streams import HOUR, MINUTE, DataSet, Event, Streams
 from vitalwatch.model import layout
 from vitalwatch.training import recorded, streams
@@ -37,7 +38,7 @@ def test_nobody_is_drawn_from_a_collection_for_checks_only() -> None:
 
 def test_everybody_drawn_is_one_to_train_on(recordings: Path) -> None:
     for name in ("cinc2009-train", "mimic4-demo-vitals"):
-        pool = recorded._pool(recordings, name)
+        pool = recorded._pool(recordings, name, print)
         assert len(pool.records)
         assert set(pool.data.sides) == {"train"}
 
@@ -102,3 +103,25 @@ def test_a_critical_value_counts_if_it_stays() -> None:
         ["staged/a"], ["train"], [], 5 * MINUTE,
     )  # fmt: skip
     assert recorded._until(data)[:, MAP].tolist() == [180, 120, 60, 0, np.inf, np.inf]
+
+
+def test_files_that_cannot_be_used_are_named_and_the_rest_is_trained_on(
+    recordings: Path, tmp_path: Path
+) -> None:
+    for name in ("mimic4-demo-vitals", "bidmc-numerics"):
+        (tmp_path / name).mkdir()
+        for path in (recordings / name).iterdir():
+            (tmp_path / name / path.name).symlink_to(path)
+    broken = sorted((tmp_path / "bidmc-numerics").glob("bidmc_*.csv"))[0]
+    broken.unlink()
+    broken.write_bytes(b"\x00\xff nothing")
+    problems: list[str] = []
+    recorded.check(tmp_path, problems.append)
+    assert sum(broken.name in problem for problem in problems) == 1
+    assert sum("There is no noneeg" in problem for problem in problems) == 1
+    assert np.isfinite(Recorded(tmp_path, 5, SIZE).chunk(0).features).all()
+
+
+def test_a_folder_with_nobody_to_train_on_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"Nobody in .* can be trained on: name the folder"):
+        recorded.check(tmp_path, lambda _: None)

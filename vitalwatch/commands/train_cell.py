@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from vitalwatch.model import forecaster_file
-    from vitalwatch.training import curves, fitting
+    from vitalwatch.training import curves, fitting, recorded
     from vitalwatch.training.streams import Size
 
     if not 1 <= arguments.rounds <= fitting.MOST_ROUNDS or arguments.hidden < 1:
@@ -45,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         recordings=arguments.recordings,
     )
     output: Path = arguments.output
+    if arguments.recordings is not None:
+        # Before the work: whoever makes the data in other processes cannot tell.
+        recorded.check(arguments.recordings, lambda problem: print(problem, file=sys.stderr))
     keep = output.with_suffix(".run")
     course = fitting.resume(plan, keep, device) if arguments.resume else fitting.begin(plan, device)
     began = time.monotonic()

@@ -6,6 +6,7 @@ says was done or befell (:mod:`vitalwatch.evaluation.recorded`). Where nothing i
 asked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
+from vitalwatch.errors import RecordingError
 from vitalwatch.evaluation import recorded
 from vitalwatch.evaluation.streams import MINUTE, DataSet
 from vitalwatch.model import layout
@@ -53,9 +55,38 @@ class _Pool:
     known: bool
 
 
+def check(folder: Path, report: Callable[[str], None]) -> None:
+    """Read all there is to train on, and tell ``report`` of each file that cannot be used.
+
+    Raises RecordingError if nobody is left.
+    """
+    if not _there(folder, report):
+        raise RecordingError(
+            f"Nobody in {folder} can be trained on: name the folder that holds "
+            f"{', '.join(PEOPLE)}, or some of them."
+        )
+
+
+def _there(folder: Path, report: Callable[[str], None]) -> dict[str, float]:
+    """The collections with people to train on, and their shares."""
+    found = {}
+    for name, share in PEOPLE.items():
+        try:
+            if len(_pool(folder, name, report).records):
+                found[name] = share
+        except RecordingError as error:
+            report(str(error))
+    total = sum(found.values())
+    return {name: share / total for name, share in found.items()}
+
+
+def _unheard(message: str) -> None:
+    """Problems were told by :func:`check` before."""
+
+
 @cache
-def _pool(folder: Path, name: str) -> _Pool:
-    data = recorded.load(folder, name, lambda _: None).select("train")
+def _pool(folder: Path, name: str, report: Callable[[str], None]) -> _Pool:
+    data = recorded.load(folder, name, report).select("train")
     records = np.flatnonzero(data.streams.lengths >= THIN)
     return _Pool(data, records, _until(data), bool(data.events) or name in HARMLESS)
 
@@ -68,6 +99,7 @@ class Recorded:
         self._columns = max(1, round(SHARE * size.patients))
         self._frames = size.frames
         self._folder = folder
+        self._shares = _there(folder, _unheard)
         self._life = min(_LIFE, size.chunks)
         self._now: Chunk
 
@@ -96,10 +128,12 @@ class Recorded:
 
     def _made(self) -> Chunk:
         """A whole life of fresh people."""
-        names = list(PEOPLE)
-        drawn = self._random.choice(len(names), self._columns, p=list(PEOPLE.values()))
+        names = list(self._shares)
+        drawn = self._random.choice(len(names), self._columns, p=list(self._shares.values()))
         steps = self._life * self._frames
-        parts = [_follow(_pool(self._folder, names[k]), steps, self._random) for k in drawn]
+        parts = [
+            _follow(_pool(self._folder, names[k], _unheard), steps, self._random) for k in drawn
+        ]
         return side_by_side(parts)
 
 
