@@ -3,7 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from simulator import Ward
+from simulator.publish import JsonLines, Pace, Topics, WideCsv, create, play
 from vitalwatch import config, context, vitals
 from vitalwatch.arrays import Floats, Spans
 from vitalwatch.detector import Detector
@@ -20,9 +23,11 @@ from vitalwatch.messages import SEXES, Reading, epoch_ms
 from vitalwatch.model import checkpoint
 from vitalwatch.model.layout import CONTEXT_NAMES
 from vitalwatch.readings import Readings
+from vitalwatch.recordings.recording import Recording
 from vitalwatch.snapshot import Snapshot
-from vitalwatch.stream.broker import RecordBatch, TopicPartition
+from vitalwatch.stream.broker import RecordBatch, TopicPartition, TopicSpec
 from vitalwatch.stream.decode import Decoder
+from vitalwatch.stream.memory import MemoryBroker
 
 TOPIC = "vitals.readings"
 MINUTE = 60_000
@@ -200,6 +205,48 @@ def test_under_another_model_what_is_known_goes_on() -> None:
     new.overlay(TOPIC, 0, old.snapshot(TOPIC, 0))
     known = field(new.snapshot(TOPIC, 0), new)
     assert known == {"a": (1, 1, 0, 0, 0), "b": (0, 0, -1, 0, 0)}
+
+
+def through_a_topic(ward: Ward, _: Path) -> Iterator[Readings]:
+    broker = MemoryBroker()
+    broker.create([TopicSpec(TOPIC, 1), TopicSpec("truth", 1)])
+    for _frame in play(ward, Topics(broker.publisher(), TOPIC, "truth"), Pace(math.inf), 5):
+        pass
+    for batch in broker.read(TopicPartition(TOPIC, 0), 0):
+        yield Decoder().decode(batch).readings
+
+
+def through_a_file(ward: Ward, path: Path) -> Iterator[Readings]:
+    with create(path) as stream:
+        form = WideCsv(stream) if path.suffix == ".csv" else JsonLines(stream)
+        for _ in play(ward, form, Pace(math.inf), 5):
+            pass
+    with Recording(path).stream() as stream:
+        for rows in stream.parts:
+            yield stream.readings(rows, TOPIC, 0)
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [(through_a_topic, ""), (through_a_file, "r.jsonl"), (through_a_file, "r.csv")],
+)
+def test_what_the_simulator_knows_arrives_as_forecasters_learn_it(
+    way: Callable[[Ward, Path], Iterator[Readings]], name: str, tmp_path: Path
+) -> None:
+    ward, detector = Ward(50, 3, 10.0), Detector(model(), SETTINGS)
+    for readings in way(ward, tmp_path / name):
+        detector.process([readings])
+    held = field(detector.snapshot(TOPIC, 0), detector)
+    persons = ward.context
+    scaled = {
+        "age": (np.floor(persons["age"]) - np.float32(64)) / np.float32(17),
+        "age known": np.ones(50),
+        "female": 2 * persons["female"] - 1,
+        "oxygen": 2 * persons["oxygen"] - 1,
+        "beta blocker": 2 * persons["beta_blocker"] - 1,
+    }
+    for number, patient in enumerate(ward.patients):
+        assert held[patient] == tuple(float(scaled[name][number]) for name in CONTEXT_NAMES)
 
 
 def test_partitions_of_one_batch_are_not_taken_for_each_other() -> None:
