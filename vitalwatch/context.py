@@ -38,6 +38,12 @@ class Context:
     places: Ints
     values: Floats
 
+    @classmethod
+    def among(cls, values: Floats) -> "Context | None":
+        """Of a row for every reading (n, 4), those that say anything; None if none does."""
+        places = np.flatnonzero(~np.isnan(values).all(axis=1))
+        return cls(places, values[places]) if len(places) else None
+
     def part(self, begin: int, end: int) -> "Context | None":
         """What the readings from ``begin`` to ``end`` say, by their places among themselves."""
         first, last = np.searchsorted(self.places, (begin, end))

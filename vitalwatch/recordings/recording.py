@@ -52,7 +52,6 @@ class Stream:
 
     def readings(self, rows: Rows, topic: str, offset: int) -> Readings:
         """Rows as the detector takes them; ``offset`` is that of the first."""
-        speakers = np.flatnonzero(~np.isnan(rows["context"]).all(axis=1))
         return Readings(
             topic,
             0,
@@ -60,7 +59,7 @@ class Stream:
             rows["time"].copy(),
             rows["values"].astype(np.float32),
             np.arange(offset, offset + len(rows), dtype=np.int64),
-            Context(speakers, rows["context"][speakers]) if len(speakers) else None,
+            Context.among(rows["context"]),
         )
 
 
