@@ -98,8 +98,17 @@ def test_alarms_that_grow_again_with_the_level_count_at_lower_levels_too() -> No
     alarms = np.full((len(LEVELS), 50), 1.0)
     alarms[10] = 3.0
     table = rarities(LEVELS, alarms, np.full(50, 2.0))
-    assert (table.log_days[1:12] == table.log_days[1]).all()
-    assert table.log_days[13] > table.log_days[1]
+    assert table.levels[1] == LEVELS[10]
+    assert table.log_days[2] > table.log_days[1] > table.log_days[0]
+
+
+def test_below_the_level_of_most_alarms_rarity_goes_on_falling() -> None:
+    # At low levels alarms never end, and so are few.
+    alarms = np.repeat(10 * np.exp(-np.abs(LEVELS - 2))[:, None], 100, axis=1)
+    table = rarities(LEVELS, alarms, np.ones(100))
+    assert table.levels[1] == pytest.approx(2)
+    falling = (table.log_days[1] - table.log_days[0]) / (table.levels[1] - table.levels[0])
+    assert falling == pytest.approx(np.log10(np.e), rel=0.1)
 
 
 def test_what_says_too_little_is_refused() -> None:

@@ -28,7 +28,7 @@ import numpy as np
 
 from vitalwatch.arrays import Doubles
 
-MOST: Final = 5.0
+MOST: Final = 3.0
 """Alarms beyond the budget that count in one patient, of a budget of none; B at other budgets is
 in proportion to 1 + budget. A larger figure promises more and costs budget: at one alarm a day it
 costs twice this number of patient-days of the days that were watched."""
@@ -37,6 +37,8 @@ _FEWEST: Final = 2
 """A level with fewer alarms says nothing of the slope."""
 
 _BISECTIONS: Final = 60
+_QUARTER: Final = float(np.log10(4))
+_DECADES: Final = 2.0  # for which the table goes on below what was counted
 
 
 class Rarities(NamedTuple):
@@ -88,10 +90,21 @@ def rarities(levels: Doubles, alarms: Doubles, days: Doubles) -> Rarities:
     last = int(np.flatnonzero(held)[-1]) if held.any() else 0
     table = np.where(held, found, plain * (found[last] / plain[last]))
     log_days = np.maximum.accumulate(np.log10(np.maximum(table[told], 1e-9)))
-    kept = levels[told]
-    # What is below the lowest level is more usual than it.
-    return Rarities(
-        np.concatenate(([kept[0] - 1], kept)),
-        np.concatenate(([log_days[0] - 0.5], log_days)),
-        float(found[last]),
+    return Rarities(*_continued(levels[told], log_days), float(found[last]))
+
+
+def _continued(levels: Doubles, log_days: Doubles) -> tuple[Doubles, Doubles]:
+    """With a line for the lowest levels, at which alarms are fewer because they do not end.
+
+    Else nothing would be usual enough for an alarm to clear, which it does at a quarter of the
+    rarity. The line is as steep as the first quarter above it.
+    """
+    begin = int(np.flatnonzero(log_days == log_days[0])[-1])
+    levels, log_days = levels[begin:], log_days[begin:]
+    end = min(int(np.searchsorted(log_days, log_days[0] + _QUARTER)), len(levels) - 1)
+    rise, run = float(log_days[end] - log_days[0]), float(levels[end] - levels[0])
+    slope = rise / run if rise > 0 else 1.0
+    return (
+        np.concatenate(([levels[0] - _DECADES / slope], levels)),
+        np.concatenate(([log_days[0] - _DECADES], log_days)),
     )

@@ -81,7 +81,7 @@ def calibrate(model: Model, people: People, budget: float, report: Report) -> Re
     shipped = Calibration.of(model.calibration)
     quiet = people.quiet()
     days = people.days(quiet)
-    _check(days)
+    _check(days, people.days(np.ones(len(quiet), dtype=np.bool_)))
     rounds = int(people.streams.lengths.max(initial=0))
     done = 0
 
@@ -111,15 +111,20 @@ def calibrate(model: Model, people: People, budget: float, report: Report) -> Re
     return Result(made, promised, old, new, days)
 
 
-def _check(days: Doubles) -> None:
+def _check(days: Doubles, watched: Doubles) -> None:
     people, total = int((days > 0).sum()), float(days.sum())
     if people < FEWEST_PATIENTS or total < FEWEST_DAYS:
-        watched = f"{total:.1f} days" if total >= 0.1 else f"{24 * 60 * total:.0f} minutes"
         raise RecordingError(
-            f"Too little to calibrate with: {people} {'patient' if people == 1 else 'patients'}, "
-            f"quiet for {watched} in all. Give recordings of at least {FEWEST_PATIENTS} patients "
-            f"and {FEWEST_DAYS:g} patient-days; a hundred make a difference."
+            f"Too little to calibrate with: {_spoken(watched)}, of which {_spoken(days)} more than "
+            f"an hour from a critical value. Give recordings of at least {FEWEST_PATIENTS} "
+            f"patients and {FEWEST_DAYS:g} patient-days; a hundred make a difference."
         )
+
+
+def _spoken(days: Doubles) -> str:
+    people, total = int((days > 0).sum()), float(days.sum())
+    lasted = f"{total:.1f} days" if total >= 0.1 else f"{24 * 60 * total:.0f} minutes"
+    return f"{people} {'patient' if people == 1 else 'patients'} watched for {lasted} in all"
 
 
 def _halves(days: Doubles) -> tuple[Bools, Bools]:
@@ -207,11 +212,13 @@ def _table(
     """With the rarities that some people (N,) show, and the prior's."""
     record = np.repeat(people.person, people.streams.lengths)
     told = scored[quiet & half[record] & ~np.isnan(scored)]
-    levels = np.linspace(float(np.median(told)), float(told.max()) + 0.01, _LEVELS)
+    lowest = min(float(np.median(told)), float(tails.sums[1]))
+    highest = max(float(told.max()) + 0.01, float(tails.sums[-1]))
+    levels = np.linspace(lowest, highest, _LEVELS)
     prior = np.repeat(10 ** -_log_days(tails, levels)[:, None], PRIOR_DAYS, axis=1)
     watched = np.concatenate((days[half], np.ones(PRIOR_DAYS)))
     made, promised = tails, 0.0
-    for _ in range(2):  # where an alarm clears is a matter of the table itself
+    for _ in range(3):  # where an alarm clears is a matter of the table itself
         raised = _raised(people, scored, quiet, made, levels)[:, half]
         table = conformal.rarities(levels, np.concatenate((raised, prior), axis=1), watched)
         made = replace(made, sums=table.levels, log_days=table.log_days)
