@@ -90,7 +90,7 @@ def test_beyond_the_promise_rarity_goes_on_as_the_alarms_do() -> None:
     alarms = np.repeat(1000 * 10.0 ** -LEVELS[:, None] / 200, 200, axis=1)
     table = rarities(LEVELS, alarms, np.ones(200))
     slopes = np.diff(table.log_days[1:]) / np.diff(table.levels[1:])
-    assert slopes[-3:] == pytest.approx(1.0, abs=1e-6)
+    assert slopes[-1] == pytest.approx(1.0, abs=1e-6)
     assert 10 < table.promised < 200 / MOST
 
 
