@@ -29,10 +29,11 @@ patient of the same kind, on average, not of each.
 EPILOG = """\
 examples:
   vitalwatch calibrate recordings/ -o ours.safetensors
-  vitalwatch calibrate ward-3.csv ward-4.csv.gz -o ours.safetensors --budget 0.5
+  vitalwatch calibrate ward-3.csv ward-4.csv.gz -o ours.safetensors --alarms-budget 0.5
   vitalwatch run --model-path ours.safetensors
 
-The realised rate is that of each half of the patients under tables made from the other half.
+The tables are for every budget; at --alarms-budget it is told what is realised, by each half of the
+patients under tables made from the other half.
 """
 
 
@@ -51,14 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, required=True, help="model file to write"
     )
-    parser.add_argument(
-        "--budget",
-        dest="alarms.budget",
-        default=argparse.SUPPRESS,
-        metavar="RATE",
-        help="false alarms a patient-day at which the rate is told [default: alarms.budget, 1]",
-    )
-    config.add_flags(parser, "model")
+    config.add_flags(parser, "model", "alarms.budget")
     parser.set_defaults(run=run)
 
 
