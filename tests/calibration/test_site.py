@@ -72,9 +72,10 @@ def test_the_rate_after_is_of_people_the_tables_were_not_made_from() -> None:
 
 def test_some_true_deteriorations_make_alarms_no_more_than_a_little_rarer() -> None:
     quiet, ill = result(0.0), result(0.0, "mixed")
-    levels = np.linspace(quiet.calibration.sums[1], quiet.calibration.sums[-1], 20)
-    log_days = [np.interp(levels, r.calibration.sums, r.calibration.log_days) for r in (quiet, ill)]
-    assert np.abs(log_days[0] - log_days[1]).max() < np.log10(4)
+    budgets = np.array([4.0, 2.0, 1.0, 0.5, 0.25])
+    levels = np.interp(-np.log10(budgets), quiet.calibration.log_days, quiet.calibration.sums)
+    rarer = np.interp(levels, ill.calibration.sums, ill.calibration.log_days)
+    assert np.abs(rarer + np.log10(budgets)).max() < np.log10(2)
 
 
 def test_with_few_patient_days_the_shipped_tables_count_for_most() -> None:

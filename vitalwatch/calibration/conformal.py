@@ -37,8 +37,7 @@ _FEWEST: Final = 2
 """A level with fewer alarms says nothing of the slope."""
 
 _BISECTIONS: Final = 60
-_QUARTER: Final = float(np.log10(4))
-_DECADES: Final = 2.0  # for which the table goes on below what was counted
+_DECADES: Final = 3.0  # for which the table goes on below what was counted
 
 
 class Rarities(NamedTuple):
@@ -94,16 +93,19 @@ def rarities(levels: Doubles, alarms: Doubles, days: Doubles) -> Rarities:
 
 
 def _continued(levels: Doubles, log_days: Doubles) -> tuple[Doubles, Doubles]:
-    """With a line for the lowest levels, at which alarms are fewer because they do not end.
+    """With a line for the lowest levels, at which alarms are few because they do not end.
 
-    Else nothing would be usual enough for an alarm to clear, which it does at a quarter of the
-    rarity. The line is as steep as the first quarter above it.
+    There, counted alarms say that what is ever more usual is no more so: a budget would be spent
+    on alarms that last for days, and none would clear, as it does at a quarter of the rarity. So
+    where the table is less than half as steep as on the whole, a line as steep as that goes on
+    from it: the promise holds there too, with alarms to spare.
     """
-    begin = int(np.flatnonzero(log_days == log_days[0])[-1])
-    levels, log_days = levels[begin:], log_days[begin:]
-    end = min(int(np.searchsorted(log_days, log_days[0] + _QUARTER)), len(levels) - 1)
-    rise, run = float(log_days[end] - log_days[0]), float(levels[end] - levels[0])
+    first = int(np.flatnonzero(log_days == log_days[0])[-1])
+    levels, log_days = levels[first:], log_days[first:]
+    rise, run = float(log_days[-1] - log_days[0]), float(levels[-1] - levels[0])
     slope = rise / run if rise > 0 else 1.0
+    knee = int(np.argmin(log_days - slope / 2 * levels))
+    levels, log_days = levels[knee:], log_days[knee:]
     return (
         np.concatenate(([levels[0] - _DECADES / slope], levels)),
         np.concatenate(([log_days[0] - _DECADES], log_days)),

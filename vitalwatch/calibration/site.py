@@ -5,8 +5,9 @@ critical value; what else was a true deterioration makes the site look as if it 
 does when nothing is wrong, and its alarms rarer. One person's alarms count no more than the excess
 that :mod:`.conformal` bounds.
 
-The shipped tables stand for so many patients more, of a day each, who are as those they were made
-from (PRIOR_DAYS): with few patient-days the site's own say little, with hundreds nearly all.
+Tables are mixed with those that are there, their logarithms weighing as the site's patient-days
+against PRIOR_DAYS: with few patient-days the site's own say little, with hundreds nearly all. (So
+the promise of :mod:`.conformal` is the site's own only as these days are few beside its own.)
 """
 
 from collections.abc import Callable
@@ -209,20 +210,29 @@ def _table(
     days: Doubles,
     half: Bools,
 ) -> tuple[Calibration, float]:
-    """With the rarities that some people (N,) show, and the prior's."""
+    """With the rarities that some people (N,) show, mixed with those that are there.
+
+    And the days per alarm that are promised; 0, and the rarities as they are, where there were too
+    few alarms to tell.
+    """
     record = np.repeat(people.person, people.streams.lengths)
     told = scored[quiet & half[record] & ~np.isnan(scored)]
     lowest = min(float(np.median(told)), float(tails.sums[1]))
     highest = max(float(told.max()) + 0.01, float(tails.sums[-1]))
     levels = np.linspace(lowest, highest, _LEVELS)
-    prior = np.repeat(10 ** -_log_days(tails, levels)[:, None], PRIOR_DAYS, axis=1)
-    watched = np.concatenate((days[half], np.ones(PRIOR_DAYS)))
+    shipped = _log_days(tails, levels)
+    total = float(days[half].sum())
+    share = total / (total + PRIOR_DAYS)
     made, promised = tails, 0.0
     for _ in range(3):  # where an alarm clears is a matter of the table itself
         raised = _raised(people, scored, quiet, made, levels)[:, half]
-        table = conformal.rarities(levels, np.concatenate((raised, prior), axis=1), watched)
-        made = replace(made, sums=table.levels, log_days=table.log_days)
-        promised = table.promised
+        try:
+            table = conformal.rarities(levels, raised, days[half])
+        except ValueError:
+            break
+        own = _log_days(replace(tails, sums=table.levels, log_days=table.log_days), levels)
+        mixed = np.maximum.accumulate(share * own + (1 - share) * shipped)
+        made, promised = replace(tails, sums=levels, log_days=mixed), table.promised
     return made, promised
 
 
@@ -246,12 +256,19 @@ def _level(tables: Calibration, budget: float) -> float:
 
 
 def _curve(tables: Calibration) -> tuple[Doubles, Doubles]:
-    """Evidence and log10 of days, both rising, as far on as anybody asks."""
+    """Evidence and log10 of days, both rising, as far on either side as anybody asks."""
     beyond = np.linspace(0.1, 20, 200)
     slope = tables.tables().days_beyond
+    below = (tables.log_days[1] - tables.log_days[0]) / (tables.sums[1] - tables.sums[0])
     return (
-        np.concatenate((tables.sums, tables.sums[-1] + beyond)),
-        np.concatenate((tables.log_days, tables.log_days[-1] + beyond * slope)),
+        np.concatenate((tables.sums[0] - beyond[::-1], tables.sums, tables.sums[-1] + beyond)),
+        np.concatenate(
+            (
+                tables.log_days[0] - beyond[::-1] * below,
+                tables.log_days,
+                tables.log_days[-1] + beyond * slope,
+            )
+        ),
     )
 
 
