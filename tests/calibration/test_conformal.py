@@ -70,7 +70,7 @@ def test_more_evidence_is_never_less_rare(seed: int, patients: int) -> None:
     generator = np.random.default_rng(seed)
     alarms = generator.poisson(5 * np.exp(-LEVELS)[:, None], (len(LEVELS), patients))
     try:
-        table = rarities(LEVELS, alarms.astype(np.float64), np.full(patients, 1.0))
+        table = rarities(LEVELS, alarms.astype(np.float64), np.full(patients, 1.0), 0.0)
     except ValueError:
         return
     assert (np.diff(table.levels) > 0).all()
@@ -88,7 +88,7 @@ def test_one_patient_who_always_alarms_does_not_use_up_everybodys_budget() -> No
 def test_beyond_the_promise_rarity_goes_on_as_the_alarms_do() -> None:
     # A tenth of the alarms a level, without any chance in it.
     alarms = np.repeat(1000 * 10.0 ** -LEVELS[:, None] / 200, 200, axis=1)
-    table = rarities(LEVELS, alarms, np.ones(200))
+    table = rarities(LEVELS, alarms, np.ones(200), -1.0)
     slopes = np.diff(table.log_days[1:]) / np.diff(table.levels[1:])
     assert slopes[-1] == pytest.approx(1.0, abs=1e-6)
     assert 10 < table.promised < 200 / MOST
@@ -97,7 +97,7 @@ def test_beyond_the_promise_rarity_goes_on_as_the_alarms_do() -> None:
 def test_alarms_that_grow_again_with_the_level_count_at_lower_levels_too() -> None:
     alarms = np.full((len(LEVELS), 50), 1.0)
     alarms[10] = 3.0
-    table = rarities(LEVELS, alarms, np.full(50, 2.0))
+    table = rarities(LEVELS, alarms, np.full(50, 2.0), -1.0)
     assert table.levels[1] == LEVELS[10]
     assert table.log_days[2] > table.log_days[1] > table.log_days[0]
 
@@ -105,15 +105,21 @@ def test_alarms_that_grow_again_with_the_level_count_at_lower_levels_too() -> No
 def test_below_the_level_of_most_alarms_rarity_goes_on_falling() -> None:
     # At low levels alarms never end, and so are few.
     alarms = np.repeat(10 * np.exp(-np.abs(LEVELS - 2))[:, None], 100, axis=1)
-    table = rarities(LEVELS, alarms, np.ones(100))
+    table = rarities(LEVELS, alarms, np.ones(100), -4.0)
     assert table.levels[1] == pytest.approx(2)
     falling = (table.log_days[1] - table.log_days[0]) / (table.levels[1] - table.levels[0])
     assert falling == pytest.approx(np.log10(np.e), rel=0.1)
 
 
+def test_what_is_usual_in_quiet_ends_an_alarm_of_any_level() -> None:
+    alarms = np.repeat(10 * np.exp(-np.abs(LEVELS - 2))[:, None], 100, axis=1)
+    table = rarities(LEVELS, alarms, np.ones(100), 1.9)
+    assert np.interp(1.9, table.levels, table.log_days) < table.log_days[1] - np.log10(4)
+
+
 def test_what_says_too_little_is_refused() -> None:
     with pytest.raises(ValueError, match="too little"):
-        rarities(LEVELS, np.full((len(LEVELS), 2), 4.0), np.full(2, 0.01))
+        rarities(LEVELS, np.full((len(LEVELS), 2), 4.0), np.full(2, 0.01), 0.0)
     with pytest.raises(ValueError, match="too little"):
-        rarities(LEVELS, np.zeros((len(LEVELS), 20)), np.full(20, 1.0))
+        rarities(LEVELS, np.zeros((len(LEVELS), 20)), np.full(20, 1.0), 0.0)
     assert conformal.days_per_alarm(np.zeros((1, 3)), np.full(3, 0.1))[0] == 0

@@ -37,6 +37,7 @@ _FEWEST: Final = 2
 """A level with fewer alarms says nothing of the slope."""
 
 _BISECTIONS: Final = 60
+_QUARTER: Final = 0.7  # and a little more, as a logarithm
 _DECADES: Final = 3.0  # for which the table goes on below what was counted
 
 
@@ -69,11 +70,12 @@ def days_per_alarm(alarms: Doubles, days: Doubles) -> Doubles:
     return low
 
 
-def rarities(levels: Doubles, alarms: Doubles, days: Doubles) -> Rarities:
+def rarities(levels: Doubles, alarms: Doubles, days: Doubles, usual: float) -> Rarities:
     """The table from what calibration patients raised.
 
     ``levels`` (K,) rising; ``alarms`` (K, N) raised at each by each patient; ``days`` (N,)
-    watched. Raises ValueError where days and alarms are too few for any table.
+    watched; ``usual`` is the evidence of a usual reading in quiet, at which alarms are to end.
+    Raises ValueError where days and alarms are too few for any table.
     """
     # An alarm that never ends is one alarm: at lower levels there may be fewer. A loss that is
     # never less at a lower level is what the promise rests on.
@@ -89,16 +91,17 @@ def rarities(levels: Doubles, alarms: Doubles, days: Doubles) -> Rarities:
     last = int(np.flatnonzero(held)[-1]) if held.any() else 0
     table = np.where(held, found, plain * (found[last] / plain[last]))
     log_days = np.maximum.accumulate(np.log10(np.maximum(table[told], 1e-9)))
-    return Rarities(*_continued(levels[told], log_days), float(found[last]))
+    return Rarities(*_continued(levels[told], log_days, usual), float(found[last]))
 
 
-def _continued(levels: Doubles, log_days: Doubles) -> tuple[Doubles, Doubles]:
+def _continued(levels: Doubles, log_days: Doubles, usual: float) -> tuple[Doubles, Doubles]:
     """With a line for the lowest levels, at which alarms are few because they do not end.
 
     There, counted alarms say that what is ever more usual is no more so: a budget would be spent
     on alarms that last for days, and none would clear, as it does at a quarter of the rarity. So
     where the table is less than half as steep as on the whole, a line as steep as that goes on
-    from it: the promise holds there too, with alarms to spare.
+    from it, or a steeper one that falls to a quarter before what is ``usual``. The promise holds
+    there too, with alarms to spare.
     """
     first = int(np.flatnonzero(log_days == log_days[0])[-1])
     levels, log_days = levels[first:], log_days[first:]
@@ -106,6 +109,8 @@ def _continued(levels: Doubles, log_days: Doubles) -> tuple[Doubles, Doubles]:
     slope = rise / run if rise > 0 else 1.0
     knee = int(np.argmin(log_days - slope / 2 * levels))
     levels, log_days = levels[knee:], log_days[knee:]
+    if usual < levels[0]:
+        slope = max(slope, _QUARTER / (float(levels[0]) - usual))
     return (
         np.concatenate(([levels[0] - _DECADES / slope], levels)),
         np.concatenate(([log_days[0] - _DECADES], log_days)),

@@ -217,7 +217,8 @@ def _table(
     """
     record = np.repeat(people.person, people.streams.lengths)
     told = scored[quiet & half[record] & ~np.isnan(scored)]
-    lowest = min(float(np.median(told)), float(tails.sums[1]))
+    usual = float(np.median(told))
+    lowest = min(usual, float(tails.sums[1]))
     highest = max(float(told.max()) + 0.01, float(tails.sums[-1]))
     levels = np.linspace(lowest, highest, _LEVELS)
     shipped = _log_days(tails, levels)
@@ -227,7 +228,7 @@ def _table(
     for _ in range(3):  # where an alarm clears is a matter of the table itself
         raised = _raised(people, scored, quiet, made, levels)[:, half]
         try:
-            table = conformal.rarities(levels, raised, days[half])
+            table = conformal.rarities(levels, raised, days[half], usual)
         except ValueError:
             break
         own = _log_days(replace(tails, sums=table.levels, log_days=table.log_days), levels)
