@@ -22,6 +22,8 @@ import pytest
         ("vitalwatch.training.ahead, vitalwatch.evaluation.simulated", "kafka torch"),
         ("vitalwatch.monitoring.http, vitalwatch.monitoring.metrics", "kafka torch"),
         ("vitalwatch.recordings.recording", "kafka torch"),
+        ("vitalwatch.calibration.site", "kafka torch"),
+        ("vitalwatch.adjustment", "kafka torch vitalwatch.scoring vitalwatch.alarms"),
         ("vitalwatch.recordings.topic_file", "kafka torch"),
         ("simulator", "kafka torch vitalwatch.scoring vitalwatch.alarms"),
     ],
