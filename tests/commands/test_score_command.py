@@ -174,3 +174,13 @@ def test_the_shipped_model_finds_the_desaturation_of_a_patient(
         and alert["event"] == "raised"
     ]
     assert found[-2:] == ["11:41", "11:55"]
+
+
+def test_units_that_cannot_be_right_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "".join(f"{k},80,98.{k % 5}\n" for k in range(20))
+    command.score([ward(tmp_path / "a.csv", f"time,hr,temp\n{lines}")], tmp_path, "csv", Fake)
+    said = capsys.readouterr().err
+    assert "a.csv: temp has the middle value 98.2, as in °F: it must be in °C" in said
+    assert "scored as it is" in said

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from vitalwatch import config
+from vitalwatch.calibration import units
 from vitalwatch.commands.progress import Work
 from vitalwatch.errors import ConfigurationError
 from vitalwatch.messages import PRIORITIES, Alert
@@ -168,6 +169,9 @@ def _score(
     with recording.stream(work.bar(f"reading {recording.name}", recording.size)) as stream:
         bar = work.bar(f"scoring {recording.name}", stream.count)
         for rows in stream.parts:
+            if not result.readings:  # the beginning tells what units it is in
+                for doubt in units.doubts(rows["values"]):
+                    work.say(f"{recording.name}: {doubt}; it is scored as it is")
             readings = stream.readings(rows, recording.name, result.readings)
             (detection,) = detector.process([readings])
             scores.write(readings, detection)
