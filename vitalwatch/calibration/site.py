@@ -17,12 +17,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vitalwatch import context, vitals
-from vitalwatch.alarms.limits import HYSTERESIS
 from vitalwatch.arrays import Bools, Doubles, Floats, Ints
-from vitalwatch.calibration import conformal
+from vitalwatch.calibration import table
 from vitalwatch.calibration.people import People
+from vitalwatch.calibration.table import Watched
 from vitalwatch.errors import RecordingError
-from vitalwatch.evaluation.logic import Threshold, alarms
 from vitalwatch.evaluation.streams import MINUTE
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, Calibration
@@ -33,7 +32,6 @@ PRIOR_DAYS: Final = 20
 FEWEST_PATIENTS: Final = 4
 FEWEST_DAYS: Final = 2.0
 
-_LEVELS: Final = 60
 _YOUNG_MS: Final = 30 * MINUTE  # baselines say little before
 _MOST_READINGS: Final = 1_000_000  # that tails are made from; of more, some evenly
 
@@ -94,19 +92,20 @@ def calibrate(model: Model, people: People, budget: float, report: Report) -> Re
     def run(tables: Calibration) -> _Course:
         return _run(model, tables, people, advance)
 
-    record = np.repeat(people.person, people.streams.lengths)
+    streams, person = people.streams, people.person
+    record = np.repeat(person, streams.lengths)
     course = run(shipped)
-    raised = _raised(people, course.evidence, quiet, shipped, np.array([_level(shipped, budget)]))
-    before, after = raised[0], np.zeros(len(days))
+    watched = Watched(streams, person, course.evidence, quiet, days)
+    before = table.at_budget(shipped, watched, budget)
+    after = np.zeros(len(days))
     for half in _halves(days):
         made = _tails(shipped, course.answers, quiet & half[record], days * half, record)
-        scored = run(made).evidence
-        made, _ = _table(made, people, scored, quiet, days, half)
-        level = np.array([_level(made, budget)])
-        after += np.where(half, 0, _raised(people, scored, quiet, made, level)[0])
-    everybody = np.ones(len(days), dtype=np.bool_)
+        watched = watched._replace(scored=run(made).evidence)
+        own = watched._replace(quiet=quiet & half[record], days=days * half)
+        made, _ = table.made(made, own, PRIOR_DAYS)
+        after += np.where(half, 0, table.at_budget(made, watched, budget))
     made = _tails(shipped, course.answers, quiet, days, record)
-    made, promised = _table(made, people, run(made).evidence, quiet, days, everybody)
+    made, promised = table.made(made, watched._replace(scored=run(made).evidence), PRIOR_DAYS)
     total = float(days.sum())
     old, new = (Rate(float(each.sum()), total, budget) for each in (before, after))
     return Result(made, promised, old, new, days)
@@ -140,9 +139,9 @@ def _halves(days: Doubles) -> tuple[Bools, Bools]:
 
 def _run(model: Model, tables: Calibration, people: People, advance: Callable[[], None]) -> _Course:
     """Everybody under one model and its tables."""
-    streams, table = people.streams, Table()
-    scorer = Scorer(table, model.weights)
-    table.grow(max(len(streams), 1))
+    streams, state = people.streams, Table()
+    scorer = Scorer(state, model.weights)
+    state.grow(max(len(streams), 1))
     shape = streams.values.shape
     found = np.full(len(streams.times), np.nan, dtype=np.float32)
     answers = np.empty((len(TERMS), *shape), dtype=np.float32)
@@ -152,7 +151,7 @@ def _run(model: Model, tables: Calibration, people: People, advance: Callable[[]
         if says[places].any():
             which = np.where(says[places], np.arange(len(places)), -1)
             said = context.Said(which, people.said[places])
-            said.hold(slice(0, len(rows)), rows, table["context"])
+            said.hold(slice(0, len(rows)), rows, state["context"])
         scores = scorer.step(rows, streams.times[places], clean[places], tables)
         measured = ~np.isnan(clean[places]).all(axis=1)
         found[places] = np.where(measured, scores.evidence, np.nan)
@@ -200,86 +199,3 @@ def _tail(values: Floats, weights: Doubles) -> Doubles:
     # A device's steps make many values equal.
     tail: Doubles = values[order][found] + np.arange(len(TAIL_LOGS)) * 1e-5
     return tail
-
-
-def _table(
-    tails: Calibration,
-    people: People,
-    scored: Floats,
-    quiet: Bools,
-    days: Doubles,
-    half: Bools,
-) -> tuple[Calibration, float]:
-    """With the rarities that some people (N,) show, mixed with those that are there.
-
-    And the days per alarm that are promised; 0, and the rarities as they are, where there were too
-    few alarms to tell.
-    """
-    record = np.repeat(people.person, people.streams.lengths)
-    told = scored[quiet & half[record] & ~np.isnan(scored)]
-    usual = float(np.median(told))
-    lowest = min(usual, float(tails.sums[1]))
-    highest = max(float(told.max()) + 0.01, float(tails.sums[-1]))
-    levels = np.linspace(lowest, highest, _LEVELS)
-    shipped = _log_days(tails, levels)
-    total = float(days[half].sum())
-    share = total / (total + PRIOR_DAYS)
-    made, promised = tails, 0.0
-    for _ in range(3):  # where an alarm clears is a matter of the table itself
-        raised = _raised(people, scored, quiet, made, levels)[:, half]
-        try:
-            table = conformal.rarities(levels, raised, days[half], usual)
-        except ValueError:
-            break
-        own = _log_days(replace(tails, sums=table.levels, log_days=table.log_days), levels)
-        mixed = np.maximum.accumulate(share * own + (1 - share) * shipped)
-        made, promised = replace(tails, sums=levels, log_days=mixed), table.promised
-    return made, promised
-
-
-def _raised(
-    people: People, scored: Floats, quiet: Bools, tables: Calibration, levels: Doubles
-) -> Doubles:
-    """Alarms (K, N) that the machine raises in quiet at each of ``levels`` (K,)."""
-    raised = np.empty((len(levels), len(people.names)))
-    clearing = _levels(tables, _log_days(tables, levels) - np.log10(HYSTERESIS))
-    for place, (level, clear) in enumerate(zip(levels.tolist(), clearing.tolist(), strict=True)):
-        found = alarms(people.streams, scored, Threshold(level, min(level, clear)))
-        counted = quiet[found.begin]
-        who = people.person[found.record[counted]]
-        raised[place] = np.bincount(who, minlength=len(people.names))
-    return raised
-
-
-def _level(tables: Calibration, budget: float) -> float:
-    """The evidence at which the budget's alarms are raised."""
-    return float(_levels(tables, np.array([-np.log10(budget)]))[0])
-
-
-def _curve(tables: Calibration) -> tuple[Doubles, Doubles]:
-    """Evidence and log10 of days, both rising, as far on either side as anybody asks."""
-    beyond = np.linspace(0.1, 20, 200)
-    slope = tables.tables().days_beyond
-    below = (tables.log_days[1] - tables.log_days[0]) / (tables.sums[1] - tables.sums[0])
-    return (
-        np.concatenate((tables.sums[0] - beyond[::-1], tables.sums, tables.sums[-1] + beyond)),
-        np.concatenate(
-            (
-                tables.log_days[0] - beyond[::-1] * below,
-                tables.log_days,
-                tables.log_days[-1] + beyond * slope,
-            )
-        ),
-    )
-
-
-def _log_days(tables: Calibration, levels: Doubles) -> Doubles:
-    found: Doubles = np.interp(levels, *_curve(tables))
-    return found
-
-
-def _levels(tables: Calibration, log_days: Doubles) -> Doubles:
-    """The evidence from which on it is so rare."""
-    levels, rising = _curve(tables)
-    found: Doubles = np.interp(log_days, rising, levels)
-    return found
