@@ -18,7 +18,7 @@ import pytest
         ("vitalwatch.audit.rerun", "vitalwatch.stream.kafka torch vitalwatch.scoring"),
         ("vitalwatch.checkup.scoring", "kafka"),
         ("vitalwatch.checkup.cluster", "torch vitalwatch.scoring vitalwatch.alarms"),
-        ("vitalwatch.scoring.forecast, vitalwatch.model.forecaster_file", "kafka torch"),
+        ("vitalwatch.scoring.forecast, vitalwatch.model.checkpoint", "kafka torch"),
         ("vitalwatch.training.ahead, vitalwatch.evaluation.simulated", "kafka torch"),
         ("vitalwatch.monitoring.http, vitalwatch.monitoring.metrics", "kafka torch"),
         ("vitalwatch.recordings.recording", "kafka torch"),

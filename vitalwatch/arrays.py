@@ -10,6 +10,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bytes8 = npt.NDArray[np.int8]
+Words16 = npt.NDArray[np.int16]
 Bools = npt.NDArray[np.bool_]
 Buffer = npt.NDArray[np.uint8]
 

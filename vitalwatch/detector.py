@@ -32,7 +32,7 @@ from vitalwatch.state import NEVER, Table
 
 _Array = TypeVar("_Array", Ints, Floats)
 
-_OF_THE_NETWORK: Final = ("hidden", "cell", "held", "cause")
+_OF_THE_NETWORK: Final = ("network", "foretold", "foretold_at", "held", "risks", "cause")
 """State that another model cannot use: all else is of the patient."""
 
 
@@ -120,7 +120,7 @@ class Detector:
     def __init__(self, model: Model, settings: config.Alarms) -> None:
         self._model = model.fingerprint
         self._state = Table()
-        self._scorer = Scorer(self._state, model.weights)
+        self._scorer = Scorer(self._state, model)
         self._calibration = Calibration.of(model.calibration)
         self._alarms = Alarms(self._state, settings, model.fingerprint)
         self._state.declare(adjustment.FIELDS)

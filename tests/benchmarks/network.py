@@ -8,12 +8,15 @@ import torch
 from tests.benchmarks.context import Context
 from tests.benchmarks.figures import Figure, Target, ratio
 from vitalwatch import config
+from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
 from vitalwatch.detector import Detector
 from vitalwatch.model import checkpoint
-from vitalwatch.model.shapes import INPUTS
-from vitalwatch.scoring.passes import CHUNK, Workspace
-from vitalwatch.scoring.prediction import Weights, step
+from vitalwatch.model.layout import INPUTS
+from vitalwatch.scoring import cells, forecast
+from vitalwatch.scoring.cells import Room, Weights
+from vitalwatch.scoring.passes import CHUNK
+from vitalwatch.scoring.products import aligned
 
 BATCH = 1000
 
@@ -23,17 +26,22 @@ def measure(context: Context) -> list[Figure]:
     size = context.size
     torch.set_num_threads(1)
     model = checkpoint.load()
-    hidden, made = model.hidden, Weights.of(model.weights)
-    work = Workspace.of(made)
-    work.x[:, : INPUTS + hidden] = torch.randn(CHUNK, INPUTS + hidden).numpy()
+    hidden, made = model.hidden, Weights.of(model.cell, model.weights)
+    head = forecast.Head.of(model.weights)
+    room, x, net = Room.of(made, CHUNK), cells.inputs(CHUNK), aligned(CHUNK, 2 * hidden)
+    row, wide = head.rows(CHUNK)
+    logits = aligned(CHUNK, head.risks.shape[1])
+    x[:, :INPUTS] = torch.randn(CHUNK, INPUTS).numpy()
     both = torch.randn(BATCH, INPUTS + hidden)
     weights = torch.randn(INPUTS + hidden, 4 * hidden)
     products, steps = [], []
     with torch.inference_mode():
         for _ in range(max(size.runs, 3)):
             products.append(_per_row(lambda: torch.mm(both, weights), size.moment))
-            steps.append(_per_row(lambda: _steps(made, work), size.moment))
-    taken = Figure(f"LSTM step, cell and head, batch of {BATCH:,}", steps, "µs/row")
+            steps.append(
+                _per_row(lambda: _steps(made, head, room, x, net, row, wide, logits), size.moment)
+            )
+    taken = Figure(f"LSTM step, cell and risks, batch of {BATCH:,}", steps, "µs/row")
     shape = f"{INPUTS + hidden} x {4 * hidden}"
     product = Figure(f"matrix product of that shape, {shape}", products, "µs/row")
     held = Detector(model, config.Alarms()).row_bytes
@@ -46,11 +54,23 @@ def measure(context: Context) -> list[Figure]:
 
 
 @compiled
-def _steps(weights: Weights, work: Workspace) -> None:
+def _steps(
+    weights: Weights,
+    head: forecast.Head,
+    room: Room,
+    x: Floats,
+    net: Floats,
+    row: Floats,
+    wide: Floats,
+    logits: Floats,
+) -> None:
     """A batch as the scorer takes it, in chunks."""
+    units = row.shape[1] - 4
     for begin in range(0, BATCH, CHUNK):
         count = min(CHUNK, BATCH - begin)
-        step(work.x, weights, work.gates, work.cell, work.hidden, work.heads, count)
+        cells.lstm(x, net, weights, room, count)
+        forecast.bring(net, units, row, count)
+        forecast.risk(net, units, x, head, wide, logits, count)
 
 
 def _per_row(work: Callable[[], object], seconds: float) -> float:

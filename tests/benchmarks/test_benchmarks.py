@@ -35,8 +35,7 @@ from tests.benchmarks.publisher import (
 )
 from vitalwatch import vitals
 from vitalwatch.messages import Reading
-from vitalwatch.model import checkpoint, head
-from vitalwatch.scoring import features
+from vitalwatch.model import checkpoint, layout
 
 PATIENTS = 50
 
@@ -141,21 +140,28 @@ def test_the_publisher_keeps_its_rate_and_the_patients_order() -> None:
 
 
 def test_the_plain_model_is_the_shipped_network() -> None:
-    model, network = PlainModel(), checkpoint.load().network()
-    state = model.blank()
+    model, network = PlainModel(), checkpoint.load().forecaster()
+    state, memory = model.blank(), network.cell.blank(1)
     for each in islice(wire(ward(1)), 5):
         reading = msgspec.json.decode(each.value(), type=Reading)
+        assert isinstance(reading.time, int)
         measured = {name: value for name, value in reading.vitals.items() if value is not None}
-        before, (state, surprise) = state, model.step(state, each.time, measured)
-        row = np.array([[measured.get(name, np.nan) for name in vitals.NAMES]], dtype=np.float32)
-        value = torch.from_numpy(features.standardise(row))
-        inputs = before.inputs(*before.aged(each.time))
-        memory = (before.hidden[None], before.cell[None])
-        output, (hidden, cell) = network(inputs[None], memory)
-        nats = head.surprise(value, output.location[0], output.scale[0], network.step)
-        assert surprise == pytest.approx(float(nats.nansum()), rel=1e-4)
-        assert torch.allclose(hidden[0], state.hidden, atol=1e-5)
-        assert torch.allclose(cell[0], state.cell, atol=1e-5)
+        before, (state, surprise) = state, model.step(state, reading.time, measured)
+        elapsed = reading.time / 1000 - before.time if before.time else 0.0
+        mask = [float(name in measured) for name in vitals.NAMES]
+        squashed = [layout.squash(seconds) for seconds in (*state.age, elapsed)]
+        parts = (*state.last, *mask, *squashed[:-1], *state.mean, *state.deviation, squashed[-1])
+        features = torch.tensor([[[*parts, *[0.0] * len(layout.CONTEXT_NAMES)]]])
+        output, _, memory = network(features, memory)
+        assert torch.allclose(output[0], state.hidden, atol=1e-5)
+        assert torch.allclose(memory, torch.cat((state.hidden, state.cell), dim=1), atol=1e-5)
+        said = network.said(output)
+        assert torch.allclose(said.flatten(), torch.tensor(state.said), atol=1e-5)
+        told = network.predict(said, features, torch.tensor([[7.0]]))
+        for vital in range(vitals.COUNT):
+            wanted = (float(part[0, 0, vital]) for part in told)
+            assert model._foretold(state, vital, 7.0) == pytest.approx(tuple(wanted), abs=1e-4)
+        assert surprise >= 0
 
 
 def test_a_patients_state_survives_a_store() -> None:

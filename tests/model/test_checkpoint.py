@@ -10,30 +10,36 @@ import torch
 
 from vitalwatch.errors import CheckpointError
 from vitalwatch.model import checkpoint
-from vitalwatch.model.network import Network
-from vitalwatch.model.shapes import INPUTS, shapes
+from vitalwatch.model.forecaster import Forecaster
+from vitalwatch.model.layout import CELLS, shapes
+
+CARD = {"cell": "gru", "hidden": 8}
 
 
 def test_a_model_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    network = Network(8)
+    network = Forecaster("gru", 8)
     path = tmp_path / "m.safetensors"
-    tails = np.arange(4.0)
-    checkpoint.save(path, network.weights(), {"tails": tails}, {"hidden": 8, "name": "test"})
+    card = {"cell": "gru", "hidden": 8, "name": "test"}
+    tables = checkpoint.load().calibration
+    checkpoint.save(path, network.weights(), tables, card)
     model = checkpoint.load(path)
-    assert model.card == {"hidden": 8, "name": "test"}
-    np.testing.assert_array_equal(model.calibration["tails"], tails)
+    assert (model.cell, model.hidden, model.card) == ("gru", 8, card)
+    for name, table in tables.items():
+        np.testing.assert_array_equal(model.calibration[name], table)
     for name, tensor in network.state_dict().items():
-        assert torch.equal(model.network().state_dict()[name], tensor)
+        assert torch.equal(model.forecaster().state_dict()[name], tensor)
 
 
 def test_the_fingerprint_follows_the_tensors_and_not_the_card(tmp_path: Path) -> None:
-    network = Network(8)
+    network = Forecaster("gru", 8)
     prints = []
-    for number, value in enumerate((1.0, 1.0, 2.0)):
+    for number, value in enumerate((1, 1, 2)):
         path = tmp_path / f"{number}.safetensors"
-        card = {"hidden": 8, "number": number}
-        checkpoint.save(path, network.weights(), {"tails": np.array([value])}, card)
+        card = {"cell": "gru", "hidden": 8, "number": number}
+        tables = dict(checkpoint.load().calibration)
+        tables["sums"] = value * tables["sums"]
+        checkpoint.save(path, network.weights(), tables, card)
         prints.append(checkpoint.load(path).fingerprint)
     assert prints[0] == prints[1] != prints[2]
 
@@ -54,7 +60,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_another_shape_is_refused_and_not_half_loaded(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    checkpoint.save(path, Network(8).weights(), {}, {"hidden": 16})
+    checkpoint.save(path, Forecaster("gru", 8).weights(), {}, CARD | {"hidden": 16})
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(path)
 
@@ -72,38 +78,32 @@ def test_a_file_whose_card_does_not_say_its_shape_is_refused(
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    checkpoint.save(path, Network(8).weights(), {}, {"hidden": 8})
+    checkpoint.save(path, Forecaster("gru", 8).weights(), {}, CARD)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"^Cannot read .*--model-path.*vitalwatch train`\.$"):
         checkpoint.load(path)
 
 
 def test_a_model_with_weights_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
-    path, network = tmp_path / "m.safetensors", Network(8)
+    path, network = tmp_path / "m.safetensors", Forecaster("gru", 8)
     next(network.parameters()).data[0] = float("nan")
-    checkpoint.save(path, network.weights(), {}, {"hidden": 8})
+    checkpoint.save(path, network.weights(), {}, CARD)
     with pytest.raises(CheckpointError, match=r"not all numbers.*vitalwatch train"):
         checkpoint.load(path)
 
 
-def test_the_shapes_are_those_of_the_network() -> None:
-    weights = Network(16).weights()
-    assert {name: weight.shape for name, weight in weights.items()} == shapes(16)
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_shapes_are_those_of_the_network(cell: str) -> None:
+    weights = Forecaster(cell, 16).weights()
+    assert {name: weight.shape for name, weight in weights.items()} == shapes(cell, 16)
 
 
-def test_stepping_through_a_sequence_equals_running_over_it() -> None:
-    torch.manual_seed(1)
-    network = Network(16).eval()
-    inputs = torch.from_numpy(
-        np.random.default_rng(1).normal(size=(20, 16, INPUTS)).astype(np.float32)
-    )
-    with torch.inference_mode():
-        whole, _ = network(inputs)
-        state = None
-        for frame in range(20):
-            step, state = network(inputs[frame : frame + 1], state)
-            torch.testing.assert_close(step.location[0], whole.location[frame])
-            torch.testing.assert_close(step.scale[0], whole.scale[frame])
+def test_a_calibration_of_another_version_is_refused(tmp_path: Path) -> None:
+    path, tables = tmp_path / "m.safetensors", dict(checkpoint.load().calibration)
+    tables.pop("weights")
+    checkpoint.save(path, Forecaster("gru", 8).weights(), tables, CARD)
+    with pytest.raises(CheckpointError, match=r"weights is missing.*vitalwatch train"):
+        checkpoint.load(path)
 
 
 def test_the_shipped_card_says_what_it_was_trained_on_and_how_it_scores() -> None:

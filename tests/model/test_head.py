@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitalwatch.model import head
-from vitalwatch.model.shapes import CENTRAL_90
+from vitalwatch.model.layout import CENTRAL_90
 
 STEP = torch.tensor([1.0])
 

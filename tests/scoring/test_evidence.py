@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +24,10 @@ def danger(value: Floats) -> Floats:
     return out
 
 
-def excess(term: str, answers: Floats) -> Floats:
+def hazard(term: str, answers: Floats) -> Floats:
     out, number = np.empty_like(answers), TERMS.index(term)
-    evidence.excess(answers, TABLES.tails[number], TABLES.tails_beyond[number], out)
+    even = np.ones(vitals.COUNT, dtype=np.float32)
+    evidence.hazard(answers, TABLES.tails[number], TABLES.tails_beyond[number], even, out)
     return out
 
 
@@ -57,7 +59,7 @@ def test_much_oxygen_is_no_danger_and_no_level() -> None:
 @given(st.sampled_from(TERMS), st.lists(st.floats(-10, 1e6, width=32), min_size=2, max_size=20))
 def test_a_greater_answer_never_weighs_less(term: str, answers: list[float]) -> None:
     column = np.sort(np.array(answers, dtype=np.float32))
-    weighed = excess(term, np.repeat(column[:, None], vitals.COUNT, axis=1))
+    weighed = hazard(term, np.repeat(column[:, None], vitals.COUNT, axis=1))
     assert (np.diff(weighed, axis=0) >= 0).all()
     assert (weighed >= 0).all()
     assert np.isfinite(weighed).all()
@@ -72,10 +74,13 @@ def test_an_answer_weighs_what_lies_between_its_neighbours_in_the_table(
         answers = tails[:, place] + part * (tails[:, place + 1] - tails[:, place])
         between = answers.astype(np.float32)[None]
         wanted = [np.interp(between[0, v], tails[v], TAIL_LOGS) for v in range(vitals.COUNT)]
-        np.testing.assert_allclose(excess(term, between)[0], np.maximum(wanted, 1) - 1, atol=1e-6)
+        hazards = np.where(np.array(wanted) > 1, 10 ** np.array(wanted), 0)
+        found = hazard(term, between)[0]
+        near = np.abs(np.array(wanted) - 1) < 1e-5  # ordinary, or just not any more
+        np.testing.assert_allclose(found[~near], hazards[~near], rtol=1e-4)
 
 
-@given(st.lists(st.floats(0, 200, width=32), min_size=2, max_size=20))
+@given(st.lists(st.floats(-9, 20, width=32), min_size=2, max_size=20))
 def test_more_evidence_is_never_less_rare(sums: list[float]) -> None:
     found = rarity(np.sort(np.array(sums, dtype=np.float32)))
     assert (np.diff(found) >= 0).all()
@@ -89,4 +94,15 @@ def test_at_a_tabulated_evidence_the_rarity_is_the_tabulated_one() -> None:
 
 def test_a_vital_not_measured_weighs_nothing() -> None:
     nothing = np.full((3, vitals.COUNT), np.nan, dtype=np.float32)
-    assert (excess("surprise", nothing) == 0).all()
+    assert (hazard("surprise", nothing) == 0).all()
+
+
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=2, max_size=8))
+def test_more_hazards_are_never_less_evidence(hazards: list[float]) -> None:
+    total, before = np.float32(0), -np.inf
+    for each in hazards:
+        total += np.float32(each)
+        found = float(evidence.logarithm(total))
+        assert found >= before - 1e-6
+        before = found
+        assert found == pytest.approx(max(np.log10(max(float(total), 1e-9)), -9), abs=1e-4)

@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
-from vitalwatch.model.shapes import INPUTS
+from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.features import Memory
+from vitalwatch.scoring.known import follow
 
 HR = vitals.INDEX["hr"]
 
@@ -18,13 +19,20 @@ def frame(**values: float) -> Floats:
     return features.standardise(row)
 
 
+def read(memory: Memory, elapsed: float, value: Floats) -> Floats:
+    """Features (n, F) after a reading."""
+    count = len(value)
+    told = np.empty((1, count, layout.FEATURES), dtype=np.float32)
+    passed = np.full((1, count), elapsed, dtype=np.float32)
+    who = np.zeros((count, len(layout.CONTEXT_NAMES)), dtype=np.float32)
+    follow(memory.parts, passed, value[None], who, features.STEP, told)
+    return told[0]
+
+
 def go_through(frames: list[Floats], interval: float) -> Memory:
     memory = Memory.blank(1)
-    out = np.empty((1, INPUTS), dtype=np.float32)
     for number, value in enumerate(frames):
-        elapsed = np.array([interval if number else 0], dtype=np.float32)
-        features.inputs(memory, elapsed, out)
-        features.observe(memory, value)
+        read(memory, interval if number else 0, value)
     return memory
 
 
@@ -45,12 +53,10 @@ def test_a_vital_never_seen_stays_never_seen() -> None:
 def test_the_baseline_is_the_mean_over_time_and_not_over_readings() -> None:
     steady = go_through([frame(hr=70)] * 60 + [frame(hr=90)] * 60, 10)
     dense = Memory.blank(1)
-    out = np.empty((1, INPUTS), dtype=np.float32)
     # The same ten minutes at 70 and ten at 90, but the second half read ten times as often.
     for value, interval, count in ((70, 10, 60), (90, 1, 600)):
         for _ in range(count):
-            features.inputs(dense, np.array([interval], dtype=np.float32), out)
-            features.observe(dense, frame(hr=value))
+            read(dense, interval, frame(hr=value))
     assert abs(features.restore(steady.mean)[0, HR] - features.restore(dense.mean)[0, HR]) < 2
 
 
@@ -74,10 +80,6 @@ def test_a_patients_row_does_not_depend_on_its_neighbours() -> None:
     values[generator.random(values.shape) < 0.3] = np.nan
     together = Memory.blank(9)
     alone = Memory.blank(1)
-    out, out_alone = np.empty((9, INPUTS), np.float32), np.empty((1, INPUTS), np.float32)
     for value in values:
-        for memory, inputs, part in ((together, out, value), (alone, out_alone, value[4:5])):
-            features.inputs(memory, np.full(len(part), 7, dtype=np.float32), inputs)
-            features.observe(memory, part)
-        assert np.array_equal(out[4], out_alone[0])
+        assert np.array_equal(read(together, 7, value)[4], read(alone, 7, value[4:5])[0])
     assert np.array_equal(together.parts[:, 4], alone.parts[:, 0])

@@ -36,7 +36,7 @@ class Compiled:
         made = forecaster(kind)
         weights = made.weights()
         self.units = HIDDEN[kind]
-        self.step, self.weights = cells.STEPS[kind], Weights.of(kind, weights)
+        self.kind, self.weights = CELLS.index(kind), Weights.of(kind, weights)
         self.head = forecast.Head.of(weights)
         self.room = Room.of(self.weights, ROWS)
         self.x, self.rows = cells.inputs(ROWS), self.head.rows(ROWS)
@@ -45,14 +45,19 @@ class Compiled:
     def read(self, told: Floats, ahead: Floats) -> list[Floats]:
         """Location, scale and logits after a reading with features ``told (n, F)``, and state."""
         count = len(told)
-        said = np.zeros((ROWS, SAID), dtype=np.float32)
+        said = np.zeros(6 * V, dtype=np.float32)
         logits = np.zeros((ROWS, len(layout.RISKS) * V), dtype=np.float32)
         location, scale = (np.empty((count, V), dtype=np.float32) for _ in range(2))
         forecast.decay(told, self.head, self.x, count)
-        self.step(self.x, self.state, self.weights, self.room, count)
-        forecast.say(self.state, self.units, self.head, self.rows[0], said, count)
-        last, mean = (np.ascontiguousarray(told[:, k]) for k in (layout.LAST, layout.MEAN))
-        forecast.predict(said, last, mean, ahead, features.STEP, location, scale)
+        cells.advance(self.kind, self.x, self.state, self.weights, self.room, count)
+        forecast.bring(self.state, self.units, self.rows[0], count)
+        memory = features.Memory.blank(count)
+        memory.last[:], memory.mean[:] = told[:, layout.LAST], told[:, layout.MEAN]
+        for k in range(count):
+            forecast.look_ahead(
+                k, self.rows[0], self.head, ahead[k], memory.parts, features.STEP, said,
+                location, scale,
+            )  # fmt: skip
         forecast.risk(self.state, self.units, self.x, self.head, self.rows[1], logits, count)
         return [location, scale, logits[:count].copy(), self.state[:count].copy()]
 
@@ -104,13 +109,18 @@ def test_a_patient_has_the_same_bits_alone_as_in_company(
 
 @given(st.floats(0, 1e7))
 def test_a_prediction_at_any_time_lies_between_those_of_its_knots(ahead: float) -> None:
-    said = (np.arange(SAID)[None] / 10).astype(np.float32)
-    nothing = np.zeros((1, V), dtype=np.float32)
+    compiled = Compiled("gru")
+    head = compiled.head._replace(says=np.zeros_like(compiled.head.says))
+    head.says[compiled.units] = np.arange(SAID) / 10  # of the 1 that ends a row
+    forecast.bring(compiled.state, compiled.units, compiled.rows[0], 1)
+    memory = features.Memory.blank(1)
 
     def location(seconds: float) -> Floats:
         found, scale = (np.empty((1, V), dtype=np.float32) for _ in range(2))
-        times = np.array([seconds], dtype=np.float32)
-        forecast.predict(said, nothing, nothing, times, features.STEP, found, scale)
+        said, time = np.empty(6 * V, dtype=np.float32), np.float32(seconds)
+        forecast.look_ahead(
+            0, compiled.rows[0], head, time, memory.parts, features.STEP, said, found, scale
+        )
         return found
 
     knots = [0.0, *layout.KNOTS, 1e7]

@@ -14,7 +14,7 @@ from vitalwatch import config
 from vitalwatch.detector import Detector
 from vitalwatch.messages import Alert, ScoreBlock
 from vitalwatch.model import checkpoint
-from vitalwatch.model.network import Network
+from vitalwatch.model.forecaster import Forecaster
 from vitalwatch.stream.broker import Broker, TopicPartition
 from vitalwatch.stream.dead_letters import OFFSET, PARTITION, REASON
 from vitalwatch.stream.decode import Decoder
@@ -44,8 +44,9 @@ def model(number: int = 0) -> checkpoint.Model:
     They are quick, and as exact as any.
     """
     torch.manual_seed(7 + number)
-    weights = Network(8).weights()
-    return checkpoint.Model(weights, checkpoint.load().calibration, {}, f"simulated-{number}")
+    weights = Forecaster("lstm", 8).weights()
+    tables = checkpoint.load().calibration
+    return checkpoint.Model("lstm", 8, weights, tables, {}, f"simulated-{number}")
 
 
 def records(rng: random.Random) -> list[Record]:

@@ -9,7 +9,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.alarms import limits
 from vitalwatch.alarms.conditions import CONDITIONS, Condition
-from vitalwatch.alarms.explain import DANGEROUS, SUDDEN, Explanation
+from vitalwatch.alarms.explain import DANGEROUS, HEADING, SUDDEN, Explanation
 from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Floats
@@ -207,6 +207,8 @@ def _why(driver: Driver, vital: int, reading: int, explanation: Explanation) -> 
             return f" (limit {end:g})"
         if cause == SUDDEN:
             return f" (sudden change within {band})"
+        if cause == HEADING:
+            return f" (expected {band}, heading for danger)"
         return f" (at the edge of {band})"
     side = "low" if driver.observed < driver.low else "high"
     seconds = abs(float(explanation.outside[reading, vital]))

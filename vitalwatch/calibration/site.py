@@ -140,7 +140,7 @@ def _halves(days: Doubles) -> tuple[Bools, Bools]:
 def _run(model: Model, tables: Calibration, people: People, advance: Callable[[], None]) -> _Course:
     """Everybody under one model and its tables."""
     streams, state = people.streams, Table()
-    scorer = Scorer(state, model.weights)
+    scorer = Scorer(state, model)
     state.grow(max(len(streams), 1))
     shape = streams.values.shape
     found = np.full(len(streams.times), np.nan, dtype=np.float32)

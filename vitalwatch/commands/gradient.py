@@ -57,12 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     import torch
 
-    from vitalwatch.model import forecaster_file
+    from vitalwatch.model import checkpoint
     from vitalwatch.model.forecaster import Forecaster
     from vitalwatch.training import reach
 
     torch.set_num_threads(1)
-    named = [(path.stem, forecaster_file.load(path).forecaster()) for path in arguments.model]
+    named = [(path.stem, checkpoint.load(path).forecaster()) for path in arguments.model]
     if not named:
         for cell in CELLS:
             torch.manual_seed(arguments.seed)

@@ -1,53 +1,45 @@
-"""``vitalwatch train``: make the model that ships, or another."""
+"""``vitalwatch train``: make the model that ships, or another, in a run that can be cut."""
 
 import argparse
 import os
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from vitalwatch import config
-from vitalwatch.commands import train_cell
+from vitalwatch.commands.progress import Work
 from vitalwatch.errors import ConfigurationError, UsageError
 from vitalwatch.model.layout import CELLS
 
 if TYPE_CHECKING:
+    import torch
+
     from vitalwatch.evaluation.ward import Evaluation
+    from vitalwatch.training.fitting import Fitted, Plan, Progress
 
 EVALUATED = 200
 """Patients that the card's figures are measured on."""
 
-LARGEST_SEED = 165
-MOST_ROUNDS = 1000
-"""Each round of each seed has wards of its own, whose numbers stay within those for training."""
+MOST_PROCESSES = 14
+"""More would make training data faster than a GPU takes them."""
 
 EXAMPLES = """\
 examples:
-  vitalwatch train -o model.safetensors            the model that ships, in six minutes
+  vitalwatch train -o model.safetensors --recordings DIR
+                                                   the model that ships, in half an hour
   vitalwatch train -o small.safetensors --hidden 16 --rounds 2
                                                    a quick one, to try things out
-  vitalwatch train -o gru.safetensors --cell gru --rounds 200
-                                                   a forecaster, with a learning curve
-  vitalwatch train -o gru.safetensors --cell gru --rounds 200 --resume
+  vitalwatch train -o gru.safetensors --cell gru --recordings DIR
+                                                   of another cell
+  vitalwatch train -o gru.safetensors --cell gru --recordings DIR --resume
                                                    go on with it where it was cut
   vitalwatch run --model-path model.safetensors
 
-A forecaster (--cell) says what comes at several horizons, and the risk of it; the detector does not
-run on one yet. The same arguments give the same weights on the same machine. Training patients are
-simulated; those that calibrate the model are others, and those of `vitalwatch evaluate` are others
-again.
+The same arguments give the same weights on the same machine. Training patients are simulated, and
+with --recordings some of them are real: only those whom `vitalwatch/training/people.py` has for
+training. Those that calibrate the model are others, and those of `vitalwatch evaluate` are others
+again. Beside the model stand its card (.json), its learning curve (.curve.csv, .curve.png) and
+the run (.run), with which --resume goes on.
 """
 
 
@@ -55,34 +47,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Declare the subcommand."""
     parser = commands.add_parser(
         "train",
-        help="train and calibrate a model on simulated patients",
+        help="train and calibrate a model",
         description="Train a network by truncated backpropagation through time, calibrate it on "
         "patients it has not seen, and write both with a model card to one file.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write")
-    parser.add_argument("--hidden", type=int, default=64, help="LSTM units [default: 64]")
-    parser.add_argument("--rounds", type=int, default=120, help="fresh wards [default: 120]")
+    parser.add_argument("--cell", choices=CELLS, default="lstm", help="[default: lstm]")
+    parser.add_argument("--hidden", type=int, default=64, help="units [default: 64]")
+    parser.add_argument("--rounds", type=int, default=200, help="fresh wards [default: 200]")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
-    cell = parser.add_argument_group("forecasters")
-    cell.add_argument("--cell", choices=CELLS, help="train a forecaster of this cell instead")
-    cell.add_argument("--patients", type=int, default=32, help="a ward's [default: 32]")
-    cell.add_argument(
+    parser.add_argument("--patients", type=int, default=32, help="a ward's [default: 32]")
+    parser.add_argument(
         "--rate", type=float, default=4e-3, help="highest of learning [default: .004]"
     )
-    cell.add_argument(
+    parser.add_argument(
         "--recordings", type=Path, metavar="DIR",
         help="also train on the people in DIR's recordings who are for training",
     )  # fmt: skip
-    cell.add_argument("--resume", action="store_true", help="go on with OUTPUT's run, OUTPUT.run")
-    cell.add_argument(
+    parser.add_argument("--resume", action="store_true", help="go on with OUTPUT's run, OUTPUT.run")
+    parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="[default: a GPU if there is one]",
     )
-    cell.add_argument(
+    parser.add_argument(
         "--processes", type=int, help="that make training data [default: by the cores; 0: none]"
     )
     parser.set_defaults(run=run)
@@ -90,85 +81,41 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, calibrate, write; a card says how."""
-    if arguments.cell is not None:
-        _check_output(arguments.output)
-        return train_cell.run(arguments)
-    if arguments.resume:
-        raise UsageError("--resume goes on with a forecaster's run: name its --cell")
-    if arguments.hidden < 1 or not 1 <= arguments.rounds <= MOST_ROUNDS:
-        raise UsageError(f"--hidden must be 1 or more, --rounds 1 to {MOST_ROUNDS}")
-    if not 0 <= arguments.seed <= LARGEST_SEED:
-        raise UsageError(f"--seed must be 0 to {LARGEST_SEED}")
-    _check_output(arguments.output)
     # Here and not above: torch takes a second to import, and --help needs none of it.
     import torch
 
-    import vitalwatch
-    from vitalwatch.evaluation import ward
-    from vitalwatch.model import checkpoint
-    from vitalwatch.training import calibration, loop
+    from vitalwatch.training import curves, fitting, recorded
 
+    _check(arguments, fitting.MOST_ROUNDS, fitting.LARGEST_SEED)
+    output: Path = arguments.output
+    _check_output(output)
+    device = _device(arguments.device)
     torch.set_num_threads(1)  # the same sums in the same order, on any number of cores
+    plan = _plan(arguments)
+    keep = output.with_suffix(".run")
+    course = fitting.resume(plan, keep, device) if arguments.resume else fitting.begin(plan, device)
     began = time.monotonic()
-    plan = loop.Plan(hidden=arguments.hidden, rounds=arguments.rounds, seed=arguments.seed)
-    console = Console(file=sys.stderr)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        training = progress.add_task("training", total=plan.updates)
-        smooth = 0.0
-
-        def trained(done: int, nats: float) -> None:
-            nonlocal smooth
-            smooth = nats if done == 1 else 0.98 * smooth + 0.02 * nats
-            text = f"training, surprise {smooth:.3f} nats"
-            progress.update(training, completed=done, description=text)
-
-        network = loop.train(plan, trained)
-        surprise = loop.validate(network, plan)
-        calibrating = progress.add_task("calibrating, %", total=100)
-        made = calibration.calibrate(
-            network,
-            plan.seed,
-            lambda share: progress.update(calibrating, completed=int(100 * share)),
-        )
-        evaluating = progress.add_task("evaluating, %", total=100)
-        found = ward.evaluate(
-            checkpoint.Model(network.weights(), made.tensors(), {}, ""),
-            config.Alarms(),
-            patients=EVALUATED,
-            hours=24,
-            interval=20,
-            seed=plan.seed,
-            report=lambda share: progress.update(evaluating, completed=int(100 * share)),
-        )
-    card = {
-        "name": "VitalWatch LSTM",
-        "version": vitalwatch.__version__,
-        "hidden": plan.hidden,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "command": f"vitalwatch train --hidden {plan.hidden} --rounds {plan.rounds} "
-        f"--seed {plan.seed}",
-        "trained_on": f"{plan.rounds * len(loop.INTERVALS) * plan.patients:,} simulated patients "
-        f"who do not deteriorate, read every {_listed(loop.INTERVALS)} s",
-        "readings": plan.updates * plan.frames * len(loop.INTERVALS) * plan.patients,
-        "calibrated_on": f"{calibration.PATIENT_DAYS:.0f} patient-days of "
-        f"{calibration.PATIENTS} others",
-        "surprise_nats_unseen_patients": round(surprise, 4),
-        "evaluation": _evaluated(found),
-        "limits": "Simulated patients only, adults in hospital. Not validated on, and not fit for, "
-        "decisions about real patients.",
-        "torch": torch.__version__,
-    }
-    checkpoint.save(arguments.output, network.weights(), made.tensors(), card)
+    with Work() as work:
+        if arguments.recordings is not None:
+            # Before the work: whoever makes the data in other processes cannot tell.
+            recorded.check(arguments.recordings, work.say)
+        found = _fit(plan, course, keep, device, arguments, work)
+        card = _card(plan, found, device)
+        _finish(output, plan, found, card, work)
     minutes = (time.monotonic() - began) / 60
-    console.print(f"{arguments.output}: {surprise:.3f} nats on unseen patients, {minutes:.1f} min")
+    written = [output, *curves.write(found.curve, output.with_suffix(".curve.csv"))]
+    said = ", ".join(f"{name} {value:.3f}" for name, value in found.validation.figures().items())
+    work.say(f"{' '.join(map(str, written))}: {said}; {minutes:.1f} min")
     return 0
+
+
+def _check(arguments: argparse.Namespace, most_rounds: int, largest_seed: int) -> None:
+    if not 1 <= arguments.rounds <= most_rounds or arguments.hidden < 1:
+        raise UsageError(f"--hidden must be 1 or more, --rounds 1 to {most_rounds}")
+    if not 0 <= arguments.seed <= largest_seed:
+        raise UsageError(f"--seed must be 0 to {largest_seed}")
+    if arguments.patients < 2 or not 0 < arguments.rate < 1:
+        raise UsageError("--patients must be 2 or more, --rate between 0 and 1")
 
 
 def _check_output(path: Path) -> None:
@@ -179,6 +126,132 @@ def _check_output(path: Path) -> None:
         raise ConfigurationError(f"Cannot write to {path.parent}: {error.strerror}.") from None
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigurationError(f"Cannot write {path}: name a file in a folder of yours.")
+
+
+def _device(name: str) -> "torch.device":
+    """The device by its name; ``auto`` is a GPU if there is one."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigurationError("torch finds no GPU here: give --device cpu, or leave it out.")
+        # Without it sums of matrix products come in another order each time.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device(name)
+
+
+def _plan(arguments: argparse.Namespace) -> "Plan":
+    from vitalwatch.training import fitting
+    from vitalwatch.training.streams import Size
+
+    return fitting.Plan(
+        cell=arguments.cell,
+        hidden=arguments.hidden,
+        seed=arguments.seed,
+        rounds=arguments.rounds,
+        size=Size(arguments.patients, fitting.ROUND.chunks, fitting.ROUND.frames),
+        rate=arguments.rate,
+        recordings=arguments.recordings,
+    )
+
+
+def _fit(
+    plan: "Plan",
+    course: "Progress",
+    keep: Path,
+    device: "torch.device",
+    arguments: argparse.Namespace,
+    work: Work,
+) -> "Fitted":
+    from vitalwatch.training import fitting
+
+    total = plan.rounds * plan.size.chunks
+    advance = work.bar(f"training {plan.cell}", total)
+    advance(course.rounds * plan.size.chunks)
+    last = ""
+
+    def trained(done: int, loss: float, news: str) -> None:
+        nonlocal last
+        advance(done)
+        if news != last:
+            last = news
+            work.say(f"{done} of {total} updates, loss {loss:.3f}, {news}")
+
+    try:
+        return fitting.fit(plan, course, keep, device, _processes(arguments), trained)
+    except KeyboardInterrupt:
+        if keep.exists():
+            work.say(f"What was done until the last validation is in {keep}: see --resume.")
+        raise
+
+
+def _processes(arguments: argparse.Namespace) -> int:
+    """Processes that make training data: with one alone, training would wait for each new ward."""
+    if arguments.processes is not None:
+        return int(arguments.processes)
+    return min(MOST_PROCESSES, max(2, len(os.sched_getaffinity(0)) - 1))
+
+
+def _finish(output: Path, plan: "Plan", found: "Fitted", card: dict[str, Any], work: Work) -> None:
+    """Calibrate what was fitted, evaluate it, and write the model with its card."""
+    from vitalwatch.evaluation import ward
+    from vitalwatch.model import checkpoint
+    from vitalwatch.training import calibration
+
+    weights = found.model.weights()
+    fitted = checkpoint.Model(plan.cell, plan.hidden, weights, {}, {}, "")
+    tables = calibration.calibrate(fitted, plan.seed, work.bar("calibrating", 1)).tensors()
+    card["calibrated_on"] = (
+        f"{calibration.PATIENT_DAYS:.0f} patient-days of {calibration.PATIENTS} others, "
+        f"{calibration.STYLE}"
+    )
+    card["evaluation"] = _evaluated(
+        ward.evaluate(
+            checkpoint.Model(plan.cell, plan.hidden, weights, tables, {}, ""),
+            config.Alarms(),
+            patients=EVALUATED,
+            hours=24,
+            interval=20,
+            seed=plan.seed,
+            report=work.bar("evaluating", 1),
+        )
+    )
+    checkpoint.save(output, weights, tables, card)
+
+
+def _card(plan: "Plan", found: "Fitted", device: "torch.device") -> dict[str, Any]:
+    import torch
+
+    import vitalwatch
+    from vitalwatch.training.streams import RATES
+
+    columns = sum(max(1, round(plan.size.patients * rate.share)) for rate in RATES)
+    rounds = int(found.curve[-1]["rounds"])
+    validation = {name: round(value, 4) for name, value in found.validation.figures().items()}
+    return {
+        "name": f"VitalWatch {plan.cell.upper()}",
+        "version": vitalwatch.__version__,
+        "cell": plan.cell,
+        "hidden": plan.hidden,
+        "parameters": sum(parameter.numel() for parameter in found.model.parameters()),
+        "network_bytes_per_patient": 4 * found.model.cell.width,
+        "command": f"vitalwatch train --cell {plan.cell} --hidden {plan.hidden} "
+        f"--rounds {plan.rounds} --patients {plan.size.patients} --rate {plan.rate:g} "
+        f"--seed {plan.seed}" + (" --recordings DIR" if plan.recordings else ""),
+        "trained_on": "simulated patients in all styles of monitoring"
+        + (", and recorded people who are for training" if plan.recordings else ""),
+        "readings": rounds * plan.size.chunks * plan.size.frames * columns,
+        "rounds": rounds,
+        "best_after_rounds": found.rounds,
+        "held_apart": validation,
+        "limits": "Adults in hospital. Not validated on, and not fit for, decisions about real "
+        "patients.",
+        "torch": torch.__version__,
+        "device": device.type,
+    }
 
 
 def _evaluated(found: "Evaluation") -> dict[str, Any]:
@@ -195,7 +268,3 @@ def _evaluated(found: "Evaluation") -> dict[str, Any]:
         }
         for result in found.results
     }
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)

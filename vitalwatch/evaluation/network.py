@@ -5,13 +5,14 @@ from typing import Final
 
 import numpy as np
 
+from vitalwatch import vitals
 from vitalwatch.alarms.limits import HYSTERESIS
 from vitalwatch.arrays import Bools, Floats, Ints
 from vitalwatch.compiled import compiled
 from vitalwatch.evaluation.logic import Threshold
 from vitalwatch.evaluation.streams import DataSet, Streams
 from vitalwatch.model.checkpoint import Model
-from vitalwatch.scoring.evidence import Calibration, excess
+from vitalwatch.scoring.evidence import Calibration, hazard
 from vitalwatch.scoring.passes import FADING_SECONDS
 from vitalwatch.scoring.scorer import Scorer
 from vitalwatch.state import Table
@@ -21,6 +22,7 @@ ALONE: Final = "network's surprise alone"
 ONE_STEP: Final = "one-step LSTM surprise"
 
 _SURPRISE: Final = 0  # in evidence.TERMS
+_ORDINARY: Final = np.float32(10)  # one over the tail
 
 
 class Network:
@@ -40,24 +42,31 @@ class Network:
 
     def _run(self, streams: Streams) -> Floats:
         table = Table()
-        scorer = Scorer(table, self._model.weights)
+        scorer = Scorer(table, self._model)
         table.grow(max(len(streams), 1))
         rarity = np.empty(len(streams.times), dtype=np.float32)
         surprise = np.empty(streams.values.shape, dtype=np.float32)
+        following = np.empty_like(surprise)
         for rows, places in streams.rounds():
             found = scorer.step(
                 rows, streams.times[places], streams.clean[places], self._calibration
             )
             rarity[places] = found.rarity
             surprise[places] = found.answers.surprise
-        measured = ~np.isnan(surprise)
+            following[places] = found.answers.next
+        measured = ~np.isnan(streams.clean)
         any_measured = measured.any(axis=1)
         rarity[~any_measured] = np.nan
         mean = np.full(len(rarity), np.nan, dtype=np.float32)
-        np.divide(np.nansum(surprise, axis=1), measured.sum(axis=1), out=mean, where=any_measured)
+        asked = ~np.isnan(following)
+        some = asked.any(axis=1)
+        np.divide(np.nansum(following, axis=1), asked.sum(axis=1), out=mean, where=some)
         tables = self._calibration.tables()
         tails = np.empty_like(surprise)
-        excess(surprise, tables.tails[_SURPRISE], tables.tails_beyond[_SURPRISE], tails)
+        even = np.ones(vitals.COUNT, dtype=np.float32)
+        hazard(surprise, tables.tails[_SURPRISE], tables.tails_beyond[_SURPRISE], even, tails)
+        # As -log10 of the tail, beyond what is ordinary.
+        tails = np.log10(np.maximum(tails, _ORDINARY)) - np.log10(_ORDINARY)
         alone = np.empty_like(rarity)
         _hold(streams.edges, measured, streams.age, tails, alone)
         alone[~any_measured] = np.nan

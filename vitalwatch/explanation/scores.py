@@ -33,7 +33,7 @@ class Scored:
 def scored(model: "Model", courses: Sequence[Course]) -> list[Scored]:
     """Score courses side by side, each as a patient of its own; none may be empty."""
     table = Table()
-    scorer = Scorer(table, model.weights)
+    scorer = Scorer(table, model)
     calibration = Calibration.of(model.calibration)
     table.grow(len(courses))
     context = table["context"]

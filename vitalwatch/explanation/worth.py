@@ -12,8 +12,9 @@ from vitalwatch.arrays import Bools, Doubles, Floats, Ints, Spans
 from vitalwatch.detector import Detector
 from vitalwatch.explanation import removal
 from vitalwatch.explanation.course import Course
+from vitalwatch.explanation.gradients import Attribution, attribute, hazards
 from vitalwatch.explanation.removal import SIGNS, VITALS, Case, How, Removals
-from vitalwatch.explanation.scores import scored
+from vitalwatch.explanation.scores import risk_weight, scored
 from vitalwatch.explanation.truth import Named, named
 from vitalwatch.messages import Alert
 from vitalwatch.readings import Readings
@@ -31,15 +32,16 @@ class Worth:
     """Of the deterioration alerts of one ward, ``alerts`` in all: those ``named`` during a true
     deterioration, and what removing vitals, and signs, did to all of them, by way.
 
-    ``of_gradients`` are the same of integrated gradients, removed from what these explain, the
-    risk; empty without a forecaster.
+    ``gradients_of_vitals`` and ``gradients_of_signs`` are the same of integrated gradients, removed
+    from what these explain, which is the risk.
     """
 
     alerts: int
     named: Named
     of_vitals: dict[How, Removals]
     of_signs: dict[How, Removals]
-    of_gradients: dict[How, Removals]
+    gradients_of_vitals: dict[How, Removals]
+    gradients_of_signs: dict[How, Removals]
 
     def __str__(self) -> str:
         right = self.named
@@ -50,7 +52,8 @@ class Worth:
         for title, found in (
             ("shares, vitals", self.of_vitals),
             ("shares, signs", self.of_signs),
-            ("integrated gradients, vitals", self.of_gradients),
+            ("integrated gradients, vitals", self.gradients_of_vitals),
+            ("integrated gradients, signs", self.gradients_of_signs),
         ):
             lines += [
                 f"{title}, {way}: without what is blamed the score falls most in "
@@ -84,19 +87,30 @@ def worth(model: "Model", settings: config.Alarms, people: Ward, frames: int) ->
     def evidence(some: Sequence[Course]) -> Doubles:
         return np.array([found.evidence[-1] for found in scored(model, some)], dtype=np.float64)
 
-    cases = [removal.by_share(c, s) for c, s in zip(courses, scored(model, courses), strict=True)]
+    def hazard(some: Sequence[Course]) -> Doubles:
+        return hazards(forecaster, some, weight)
+
+    forecaster, weight = model.forecaster(), risk_weight(model)
+    found = scored(model, courses)
+    shares = [removal.by_share(c, s) for c, s in zip(courses, found, strict=True)]
+    gradients = [
+        _by_gradients(attribute(forecaster, course, weight), share)
+        for course, share in zip(courses, shares, strict=True)
+    ]
     return Worth(
         len(alerts),
         told,
-        {way: removal.removals(evidence, cases, way, VITALS) for way in WAYS},
-        {way: removal.removals(evidence, cases, way, SIGNS) for way in WAYS},
-        {},
+        {way: removal.removals(evidence, shares, way, VITALS) for way in WAYS},
+        {way: removal.removals(evidence, shares, way, SIGNS) for way in WAYS},
+        {way: removal.removals(hazard, gradients, way, VITALS) for way in WAYS},
+        {way: removal.removals(hazard, gradients, way, SIGNS) for way in WAYS},
     )
 
 
-def by_gradients(course: Course, usual: Floats, part: Doubles, stretch: int) -> Case:
-    """What integrated gradients say, as :func:`removal.by_share` says it of shares."""
-    return Case(course, usual, part, max(removal.LEAST_MS, stretch))
+def _by_gradients(found: Attribution, share: Case) -> Case:
+    """What integrated gradients say of the same reading."""
+    part = found.by_vital
+    return Case(share.course, share.usual, part, found.stretch(int(part.argmax())))
 
 
 def _course(row: int, times: Ints, values: Floats, sent: Bools) -> Course:

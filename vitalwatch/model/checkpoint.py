@@ -7,10 +7,10 @@ metadata, and once more beside it as JSON for people to read.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,47 +19,45 @@ import safetensors.numpy
 
 from vitalwatch.arrays import Floats
 from vitalwatch.errors import CheckpointError
-from vitalwatch.model.shapes import shapes
+from vitalwatch.model.layout import CELLS, RISKS, V, shapes
 
-FORMAT: Final = "vitalwatch-model-1"
+FORMAT: Final = "vitalwatch-model-2"
 SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
 ANOTHER: Final = "give another with --model-path, or make one with `vitalwatch train`"
 
 if TYPE_CHECKING:
-    from vitalwatch.model.network import Network
+    from vitalwatch.model.forecaster import Forecaster
 
 Tensor = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained network's weights, with its calibration (see scoring.evidence.Calibration).
+    """A trained forecaster, with its calibration (see scoring.evidence.Calibration).
 
-    ``weights`` by name, shaped as in :func:`vitalwatch.model.shapes.shapes`. ``fingerprint`` is
-    the digest of all tensors: the same fingerprint gives the same scores bit for bit.
+    ``cell`` and ``hidden`` as in :mod:`vitalwatch.model.layout`; ``weights`` by name, shaped as
+    its ``shapes`` says. ``fingerprint`` is the digest of all tensors and of the cell's name: the
+    same fingerprint gives the same scores bit for bit.
     """
 
+    cell: str
+    hidden: int
     weights: Mapping[str, Floats]
     calibration: Mapping[str, Tensor]
     card: dict[str, Any]
     fingerprint: str
 
-    @property
-    def hidden(self) -> int:
-        """Hidden units of the network."""
-        return int(self.weights["head.weight"].shape[1])
-
-    def network(self) -> "Network":
+    def forecaster(self) -> "Forecaster":
         """The network itself, in torch, which takes seconds to import: for training and tests."""
         import torch
 
-        from vitalwatch.model.network import Network
+        from vitalwatch.model.forecaster import Forecaster
 
-        network = Network(self.hidden).eval()
-        network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in self.weights.items()})
-        for parameter in network.parameters():
+        made = Forecaster(self.cell, self.hidden).eval()
+        made.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in self.weights.items()})
+        for parameter in made.parameters():
             parameter.requires_grad_(False)
-        return network
+        return made
 
 
 def save(
@@ -70,22 +68,12 @@ def save(
 ) -> None:
     """Write a model file, and its card beside it with the ending ``.json``.
 
-    ``weights`` are stored under ``network.<name>``, ``calibration`` under ``calibration.<name>``.
+    ``weights`` are stored under ``network.<name>``, ``calibration`` under ``calibration.<name>``;
+    the card names ``cell`` and ``hidden``.
     """
-    write(path, FORMAT, weights, calibration, card)
-
-
-def write(
-    path: Path,
-    form: str,
-    weights: Mapping[str, Tensor],
-    calibration: Mapping[str, Tensor],
-    card: dict[str, Any],
-) -> None:
-    """:func:`save` in the format that is called ``form``."""
     tensors = {f"network.{name}": tensor for name, tensor in weights.items()}
     tensors |= {f"calibration.{name}": tensor for name, tensor in calibration.items()}
-    metadata = {"format": form, "card": json.dumps(card, sort_keys=True)}
+    metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}, metadata
@@ -100,38 +88,7 @@ def load(path: str | Path = "") -> Model:
 
     Raises CheckpointError with the cause and what to do.
     """
-    return Model(
-        *read(
-            Path(path) if path else SHIPPED,
-            FORMAT,
-            "a VitalWatch model",
-            ANOTHER,
-            lambda weights, card: _check(weights, card["hidden"]),
-        )
-    )
-
-
-class Contents(NamedTuple):
-    """What a model file holds, as in :class:`Model`."""
-
-    weights: dict[str, Tensor]
-    calibration: dict[str, Tensor]
-    card: dict[str, Any]
-    fingerprint: str
-
-
-def read(
-    path: Path,
-    form: str,
-    what: str,
-    another: str,
-    check: Callable[[dict[str, Tensor], dict[str, Any]], None],
-) -> Contents:
-    """Read a model file of the format ``form``; ``what`` it should be, ``another`` how to get one.
-
-    ``check`` is given weights and card, and raises LookupError, TypeError or ValueError if they do
-    not fit. Raises CheckpointError with the cause and what to do.
-    """
+    path = Path(path) if path else SHIPPED
     try:
         content = path.read_bytes()
         with safetensors.safe_open(path, framework="np") as opened:
@@ -139,47 +96,72 @@ def read(
         tensors = safetensors.numpy.load(content)
     except (OSError, safetensors.SafetensorError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
-        raise CheckpointError(f"Cannot read the model file {path}: {cause}; {another}.") from error
-    if metadata.get("format") != form:
+        raise CheckpointError(f"Cannot read the model file {path}: {cause}; {ANOTHER}.") from error
+    if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is a safetensors file but not {what} of this version; {another}."
+            f"{path} is a safetensors file but not a VitalWatch model of this version; {ANOTHER}."
         )
-    weights = _part(tensors, "network.")
+    weights, calibration = _part(tensors, "network."), _part(tensors, "calibration.")
     try:
         card = json.loads(metadata["card"])
-        check(weights, card)
+        cell, hidden = card["cell"], card["hidden"]
+        _check(weights, cell, hidden)
+        _check_calibration(calibration)
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path} does not fit this version of VitalWatch: {error}; {another}."
+            f"{path} does not fit this version of VitalWatch: {error}; {ANOTHER}."
         ) from error
     broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
     if broken:
         # It would score, and alert on nothing that it learned, without a word.
         raise CheckpointError(
-            f"{path} is damaged, or its training failed: {broken[0]} is not all numbers; {another}."
+            f"{path} is damaged, or its training failed: {broken[0]} is not all numbers; {ANOTHER}."
         )
-    return Contents(weights, _part(tensors, "calibration."), card, fingerprint(tensors))
+    return Model(cell, hidden, weights, calibration, card, fingerprint(tensors, cell))
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+def fingerprint(tensors: Mapping[str, Tensor], cell: str) -> str:
     """Twelve hexadecimal digits that stand for these tensors, names and shapes included."""
-    digest = hashlib.blake2b(digest_size=6)
+    digest = hashlib.blake2b(cell.encode(), digest_size=6)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}\n".encode())
         digest.update(np.ascontiguousarray(tensor).tobytes())
     return digest.hexdigest()
 
 
-def _check(weights: Mapping[str, Floats], hidden: int) -> None:
-    """Raise ValueError unless these are the weights of a network of so many ``hidden`` units."""
-    wanted = shapes(hidden)
-    if wanted.keys() != weights.keys():
-        raise ValueError(f"its weights are {', '.join(sorted(weights))}")
-    for name, shape in wanted.items():
-        if weights[name].shape != shape or weights[name].dtype != np.float32:
-            raise ValueError(
-                f"{name} is {weights[name].dtype} {weights[name].shape}, not float32 {shape}"
-            )
+def _check(weights: Mapping[str, Tensor], cell: str, hidden: int) -> None:
+    """Raise ValueError unless these are the weights of such a forecaster."""
+    if cell not in CELLS:
+        raise ValueError(f"there is no cell {cell!r}")
+    _compare(weights, {name: ("float32", shape) for name, shape in shapes(cell, hidden).items()})
+
+
+def _check_calibration(calibration: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless these are tables as scoring.evidence.Calibration describes them.
+
+    A file without any is a forecaster that is not calibrated yet.
+    """
+    if not calibration:
+        return
+    levels = calibration["sums"].shape
+    _compare(
+        calibration,
+        {
+            "tails": ("float32", (3, V, 17)),
+            "weights": ("float32", (3 + len(RISKS), V)),
+            "sums": ("float64", levels),
+            "log_days": ("float64", levels),
+        },
+    )
+
+
+def _compare(tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[str, Any]]) -> None:
+    found = {name: (str(tensor.dtype), tensor.shape) for name, tensor in tensors.items()}
+    for name, (dtype, shape) in wanted.items():
+        if found.pop(name, None) != (dtype, shape):
+            raise ValueError(f"{name} is missing, or not {dtype} {shape}")
+    if found:
+        raise ValueError(f"it has no use for {', '.join(sorted(found))}")
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

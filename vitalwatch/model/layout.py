@@ -58,6 +58,9 @@ critical vital, if any of them says so, each with its own chance. A chance's *ha
 chance)``, the softplus of its logit; hazards of several vitals add up to that of any (a noisy or),
 so each has an exact part in it though nobody says which vital it was."""
 
+CENTRAL_90: Final = 2.1318467863266495
+"""The 95th percentile of Student's t with four degrees of freedom, in scales."""
+
 CHANGE, PULL, SCALE = range(3)
 """What the head says of a vital at a knot."""
 

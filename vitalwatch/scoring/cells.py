@@ -7,14 +7,15 @@ everywhere. All steps are called alike: ``x (n, K)`` holds the inputs, a 1 for t
 patients an odd one's neighbour may be moved on too.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import (
+    CELLS,
     DILATIONS,
     ELAPSED,
     FORGOTTEN,
@@ -26,7 +27,7 @@ from vitalwatch.model.layout import (
     TURNS,
 )
 from vitalwatch.scoring.elementary import exp, log1p, sigmoid, softplus, tanh
-from vitalwatch.scoring.prediction import TOGETHER, aligned, packed, products
+from vitalwatch.scoring.products import TOGETHER, aligned, packed, products
 
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
@@ -34,6 +35,7 @@ _SECONDS: Final = np.float32(SQUASH_SECONDS)
 _DIVISOR: Final = np.float32(SQUASH_DIVISOR)
 _FORGOTTEN: Final = np.float32(FORGOTTEN)
 _NEARNESS: Final = np.float32(KEY**-0.5)
+_RNN, _GRU, _LSTM, _ATTENTION, _TCN = range(len(CELLS))
 _D: Final = np.array(DILATIONS, dtype=np.int64)
 
 
@@ -248,16 +250,19 @@ def tcn(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> N
         state[k, units] = np.float32((int(state[k, units]) + 1) % TURNS)
 
 
-Step = Callable[[Floats, Floats, Weights, Room, int], Any]
-
-STEPS: Final[dict[str, Step]] = {
-    "rnn": rnn,
-    "gru": gru,
-    "lstm": lstm,
-    "attention": attention,
-    "tcn": tcn,
-}
-"""By the name of the cell."""
+@compiled
+def advance(kind: int, x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+    """The step of the cell that is number ``kind`` of the layout's CELLS."""
+    if kind == _RNN:
+        rnn(x, state, weights, room, count)
+    elif kind == _GRU:
+        gru(x, state, weights, room, count)
+    elif kind == _LSTM:
+        lstm(x, state, weights, room, count)
+    elif kind == _ATTENTION:
+        attention(x, state, weights, room, count)
+    else:
+        tcn(x, state, weights, room, count)
 
 
 def inputs(count: int) -> Floats:

@@ -1,16 +1,21 @@
-"""From a prediction to one number that a ward can budget: rarity in patient-days.
+"""From what a network says to one number that a ward can budget: rarity in patient-days.
 
-Three questions are asked of each vital: is the reading a *surprise* to the network, is its
-*level* far from the patient's own baseline towards harm, and is it near *danger* in absolute
-terms. On real recordings surprise alone ranks near chance and level alone cries late; the sum of
-their calibrated tails does best. Each answer is turned into ``-log10`` of how often quiet
-calibration patients show as much; what is ordinary (more often than one reading in ten) counts
-nothing, and the rest adds up over vitals. So a vital's share in the evidence is exact. The sum is
-mapped to how seldom a quiet patient has an alarm at that level, counted in alarm episodes.
+Four questions are asked of each vital. What is the *risk* that it is heading for a critical value,
+or part of an event that is under way; is the reading a *surprise* after what was foretold an
+instant, minutes and an hour before; is its *level* far from the patient's own baseline towards
+harm; and is it near *danger* in absolute terms.
+
+Each answer is a hazard, and hazards add up: over questions, and over vitals to the evidence, which
+is the logarithm of their sum. So the share of each vital, and of each question in it, is exact;
+and vitals share the budget of false alarms as they share the risk. A risk's hazard is ``-log(1 -
+chance)``. Of the other three it is in proportion to one over how often quiet calibration patients
+show as much, and none where that is ordinary (more often than one reading in ten): they are there
+for what no network has learnt to fear. The evidence is mapped to how seldom a quiet patient has an
+alarm at that level, counted in alarm episodes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,8 +24,22 @@ import numpy.typing as npt
 from vitalwatch import vitals
 from vitalwatch.arrays import Doubles, Floats
 from vitalwatch.compiled import compiled
+from vitalwatch.model.layout import RISKS
+from vitalwatch.scoring.elementary import exp, log
 
 TERMS: Final = ("surprise", "level", "danger")
+"""What is compared with quiet patients."""
+
+RISK: Final = len(TERMS)
+"""The number of the fourth question, after those of TERMS."""
+
+WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, 0.0, 0.0, -0.5])
+"""log10 of what a hazard of each of TERMS, and of each of the layout's RISKS, counts: set on
+simulated calibration patients, so that the first three matter where the risks are silent."""
+
+LEAST: Final = np.float32(1e-9)
+"""Hazards that add up to less than this are as good as none."""
+
 TAIL_LOGS: Final = np.arange(17, dtype=np.float64) / 4
 """The tails that are tabulated: -log10 from 0 (always) by quarters to 4 (one in ten thousand)."""
 
@@ -30,6 +49,8 @@ _CAP: Final = np.float32(8)
 _MOST_LOG_DAYS: Final = 5.56  # a thousand years
 _ZERO: Final = np.float32(0)
 _SAFE: Final = np.float32(-np.inf)
+_LN10: Final = np.float32(np.log(10))
+_LOG10_E: Final = np.float32(1 / np.log(10))
 
 
 def _limits() -> Floats:
@@ -66,10 +87,11 @@ def danger(value: Floats, low: Floats, high: Floats, out: Floats) -> None:
 
 
 @compiled
-def excess(answers: Floats, tails: Floats, beyond: Floats, out: Floats) -> None:
-    """-log10 of the tail frequency beyond the ordinary, in [0, 7]; ``answers``, ``out`` (n, V).
+def hazard(answers: Floats, tails: Floats, beyond: Floats, factor: Floats, out: Floats) -> None:
+    """``factor`` (V,) over the tail frequency, 0 where it is ordinary; ``answers``, ``out`` (n, V).
 
-    ``tails`` (V, 17) of one term and its ``beyond`` (V,), as in :class:`Tables`. NaN gives 0.
+    ``tails`` (V, 17) of one term and its ``beyond`` (V,), as in :class:`Tables`. NaN gives 0. The
+    frequency is taken to be 1e-8 at least.
     """
     last = tails.shape[1] - 1
     for k in range(len(answers)):
@@ -87,7 +109,13 @@ def excess(answers: Floats, tails: Floats, beyond: Floats, out: Floats) -> None:
                 low, high = np.float64(tails[v, place]), np.float64(tails[v, place + 1])
                 rate = (TAIL_LOGS[place + 1] - TAIL_LOGS[place]) / (high - low)
                 tail = rate * (answer - low) + TAIL_LOGS[place]
-            out[k, v] = min(max(np.float32(tail), _ORDINARY), _CAP) - _ORDINARY
+            out[k, v] = factor[v] * exp(_LN10 * min(max(np.float32(tail), _ORDINARY), _CAP))
+
+
+@compiled
+def logarithm(total: np.float32) -> np.float32:
+    """log10 of a sum of hazards: the evidence."""
+    return log(max(total, LEAST)) * _LOG10_E
 
 
 @compiled
@@ -117,12 +145,14 @@ def rarity(evidence: Floats, sums: Doubles, log_days: Doubles, beyond: float, ou
 class Tables(NamedTuple):
     """A :class:`Calibration` as compiled functions take it.
 
-    Beyond the tables the slope of their ends goes on: ``tails_beyond`` (3, V), the last decade's,
+    ``factors`` (3 + R, V) are the weights' powers of ten. Beyond the tables the slope of their ends
+    goes on: ``tails_beyond`` (3, V), the last decade's,
     and ``days_beyond``, the last third's.
     """
 
     tails: Floats
     tails_beyond: Floats
+    factors: Floats
     sums: Doubles
     log_days: Doubles
     days_beyond: float
@@ -133,11 +163,13 @@ class Calibration:
     """What quiet patients, not trained on, show.
 
     ``tails`` (3, V, 17): for each of TERMS and each vital, the values exceeded with frequency
-    ``10**-TAIL_LOGS``, ascending. ``sums`` (K,) ascending evidence and ``log_days`` (K,) log10
-    of patient-days per alarm episode at that evidence, ascending.
+    ``10**-TAIL_LOGS``, ascending. ``weights`` (3 + R, V): log10 of what a hazard of each term, and
+    of each risk, counts, -inf for nothing. ``sums`` (K,) ascending evidence and ``log_days`` (K,)
+    log10 of patient-days per alarm episode at that evidence, ascending.
     """
 
     tails: Floats
+    weights: Floats
     sums: Doubles
     log_days: Doubles
 
@@ -148,7 +180,7 @@ class Calibration:
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """As it goes into a model file."""
-        return {"tails": self.tails, "sums": self.sums, "log_days": self.log_days}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def tables(self) -> Tables:
         """All that is looked up."""
@@ -157,11 +189,13 @@ class Calibration:
         back = len(self.sums) // 3
         rise = float(self.log_days[-1] - self.log_days[-1 - back])
         run = max(float(self.sums[-1] - self.sums[-1 - back]), 1e-6)
-        return Tables(self.tails, beyond, self.sums, self.log_days, rise / run)
+        factors = (10.0**self.weights).astype(np.float32)
+        return Tables(self.tails, beyond, factors, self.sums, self.log_days, rise / run)
 
 
 NOTHING: Final = Calibration(
     np.zeros((len(TERMS), vitals.COUNT, len(TAIL_LOGS)), dtype=np.float32),
+    np.full((len(TERMS) + len(RISKS), vitals.COUNT), -np.inf, dtype=np.float32),
     np.zeros(2),
     np.zeros(2),
 )

@@ -1,4 +1,4 @@
-"""What the network is told before a reading, and what is remembered after it.
+"""What is remembered of a patient after a reading.
 
 The same code feeds training, calibration and the daemon (the last two drop plausible artefacts
 before, training only implausible values). Per patient and vital it keeps the value last seen, how
@@ -13,7 +13,6 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
-from vitalwatch.model.shapes import INPUTS
 from vitalwatch.scoring.elementary import log1p
 
 TYPICAL: Final = vitals.column("typical")
@@ -70,24 +69,6 @@ def restore(standardised: Floats) -> Floats:
     return np.asarray(standardised * SPREAD + TYPICAL, dtype=np.float32)
 
 
-def inputs(memory: Memory, elapsed: Floats, out: Floats) -> None:
-    """What is known just before a reading, ``elapsed`` (n,) seconds after the patient's last.
-
-    Ages ``memory`` by that time and writes the network's inputs to ``out`` (n, INPUTS).
-    """
-    write_inputs(memory.parts, elapsed, out)
-
-
-def observe(memory: Memory, value: Floats) -> None:
-    """Take a frame into memory: standardised ``value`` (n, V), NaN where not measured.
-
-    The baseline is an exponentially weighted mean, and mean absolute deviation, over time rather
-    than over readings: each value counts for the time since the one before it. Early on it is a
-    plain running mean, its spread shrunk to the population's.
-    """
-    remember(memory.parts, value, STEP)
-
-
 @compiled
 def squash(seconds: np.float32) -> np.float32:
     """Seconds on a scale from 0 (now) over 0.5 (a minute or so) to 2 (days)."""
@@ -95,28 +76,13 @@ def squash(seconds: np.float32) -> np.float32:
 
 
 @compiled
-def write_inputs(parts: Floats, elapsed: Floats, out: Floats) -> None:
-    """:func:`inputs`, for the first patients of ``parts`` and the first columns of ``out``."""
-    count, width = len(elapsed), parts.shape[2]
-    for k in range(count):
-        for v in range(width):
-            parts[AGE, k, v] = min(parts[AGE, k, v] + elapsed[k], NEVER)
-    age = parts[AGE].reshape(parts[AGE].size)
-    squashed = np.empty(count * width, dtype=np.float32)
-    for i in range(count * width):
-        squashed[i] = squash(age[i])
-    for k in range(count):
-        for v in range(width):
-            out[k, v] = parts[LAST, k, v]
-            out[k, width + v] = parts[MASK, k, v]
-            out[k, 2 * width + v] = squashed[k * width + v]
-            out[k, 3 * width + v] = parts[MEAN, k, v]
-        out[k, INPUTS - 1] = squash(elapsed[k])
-
-
-@compiled
 def remember(parts: Floats, value: Floats, step: Floats) -> None:
-    """:func:`observe`, for the first patients of ``parts``; ``step`` (V,) least deviations.
+    """Take a frame into memory: standardised ``value`` (n, V), NaN where not measured.
+
+    Of the first n patients of ``parts``; ``step`` (V,) are the least deviations. The baseline is an
+    exponentially weighted mean, and mean absolute deviation, over time rather than over readings:
+    each value counts for the time since the one before it. Early on it is a plain running mean, its
+    spread shrunk to the population's.
 
     Without branches, here and elsewhere: what is missing follows no pattern that a processor
     could foresee.

@@ -22,7 +22,8 @@ from vitalwatch.model.layout import (
     squash,
 )
 from vitalwatch.scoring.elementary import exp, log1p, sigmoid, softplus
-from vitalwatch.scoring.prediction import aligned, packed, products
+from vitalwatch.scoring.features import LAST, MEAN
+from vitalwatch.scoring.products import TOGETHER, aligned, packed, products
 
 _V: Final = vitals.COUNT
 _ZERO: Final = np.float32(0)
@@ -75,53 +76,64 @@ def decay(features: Floats, head: Head, x: Floats, count: int) -> None:
 
 
 @compiled
-def say(state: Floats, units: int, head: Head, row: Floats, said: Floats, count: int) -> None:
-    """What the head says at each knot ``(n, K 3 V)``, of the ``units`` that ``state`` starts."""
+def bring(state: Floats, units: int, row: Floats, count: int) -> None:
+    """The ``units`` that ``state (n, S)`` starts with, and a 1, to ``row (n, L)``."""
     for k in range(count):
         for j in range(units):
             row[k, j] = state[k, j]
         row[k, units] = _ONE
-    products(row, head.says, said, count)
 
 
 @compiled
-def predict(
-    said: Floats,
-    last: Floats,
-    mean: Floats,
-    ahead: Floats,
+def look_ahead(
+    k: int,
+    row: Floats,
+    head: Head,
+    seconds: np.float32,
+    parts: Floats,
     step: Floats,
+    said: Floats,
     location: Floats,
     scale: Floats,
 ) -> None:
-    """Location and scale ``(n, V)``, standardised, ``ahead (n,)`` seconds of the last reading.
+    """Location and scale of patient k's vitals ``seconds`` ahead, to row k of both ``(n, V)``.
 
-    ``last`` and ``mean (n, V)`` as they were after it; ``step (V,)`` the devices'.
+    ``row (n, L)`` as :func:`bring` left it; ``parts (6, n, V)`` of the memory as it was after the
+    last reading; ``step (V,)`` the devices', standardised; ``said (6 V,)`` is room to work in. Of
+    the head's knots only the two around that time are asked.
     """
     end = len(_KNOTS) - 1
-    for k in range(len(ahead)):
-        time = log1p(ahead[k] / _SECONDS) / _DIVISOR
-        time = min(max(time, _KNOTS[0]), _KNOTS[end])
-        knot = 0
-        while knot < end - 1 and time >= _KNOTS[knot + 1]:
-            knot += 1
-        later = (time - _KNOTS[knot]) / (_KNOTS[knot + 1] - _KNOTS[knot])
-        sooner = _ONE - later
-        at, to = knot * 3 * _V, (knot + 1) * 3 * _V
-        for v in range(_V):
-            change = sooner * said[k, at + v] + later * said[k, to + v]
-            pull = sooner * said[k, at + _V + v] + later * said[k, to + _V + v]
-            wide = sooner * said[k, at + 2 * _V + v] + later * said[k, to + 2 * _V + v]
-            drawn = sigmoid(pull - _THREE) * (mean[k, v] - last[k, v])
-            location[k, v] = last[k, v] + drawn + change
-            scale[k, v] = softplus(wide - _ONE) + _LEAST_SCALE * step[v]
+    time = log1p(seconds / _SECONDS) / _DIVISOR
+    time = min(max(time, _KNOTS[0]), _KNOTS[end])
+    knot = 0
+    while knot < end - 1 and time >= _KNOTS[knot + 1]:
+        knot += 1
+    later = (time - _KNOTS[knot]) / (_KNOTS[knot + 1] - _KNOTS[knot])
+    sooner = _ONE - later
+    at, width = knot * 3 * _V, 6 * _V
+    says = head.says
+    for c in range(width):
+        said[c] = _ZERO
+    for j in range(0, len(says), TOGETHER):
+        a0, a1, a2, a3 = row[k, j], row[k, j + 1], row[k, j + 2], row[k, j + 3]
+        for c in range(width):
+            w0, w1 = says[j, at + c], says[j + 1, at + c]
+            w2, w3 = says[j + 2, at + c], says[j + 3, at + c]
+            said[c] = said[c] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
+    for v in range(_V):
+        change = sooner * said[v] + later * said[3 * _V + v]
+        pull = sooner * said[_V + v] + later * said[4 * _V + v]
+        wide = sooner * said[2 * _V + v] + later * said[5 * _V + v]
+        last = parts[LAST, k, v]
+        location[k, v] = last + sigmoid(pull - _THREE) * (parts[MEAN, k, v] - last) + change
+        scale[k, v] = softplus(wide - _ONE) + _LEAST_SCALE * step[v]
 
 
 @compiled
 def risk(
     state: Floats, units: int, x: Floats, head: Head, row: Floats, logits: Floats, count: int
 ) -> None:
-    """Logits ``(n, R V)`` that a vital becomes critical within each of the layout's RISKS."""
+    """Logits ``(n, R V)`` of each of the layout's RISKS."""
     for k in range(count):
         for j in range(units):
             row[k, j] = state[k, j]

@@ -1,6 +1,6 @@
 """What a forecaster is told after each reading: the features of its layout, compiled.
 
-The same code feeds training and, once forecasters score, the daemon. The memory is that of
+The same code feeds training and the daemon. The memory is that of
 :mod:`vitalwatch.scoring.features`; here it is read after the reading has gone in, so that a
 forecast starts from what is known now and not from what was known a reading ago.
 """

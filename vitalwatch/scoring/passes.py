@@ -12,9 +12,22 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
 from vitalwatch.compiled import compiled
-from vitalwatch.model.shapes import CENTRAL_90, INPUTS
-from vitalwatch.scoring import features
-from vitalwatch.scoring.evidence import LIMITS, TERMS, Tables, danger, excess, level, rarity
+from vitalwatch.model.layout import CENTRAL_90, CONTEXT_NAMES, FEATURES, RISKS
+from vitalwatch.model.layout import DEVIATION as DEVIATIONS
+from vitalwatch.scoring import cells, features
+from vitalwatch.scoring.cells import advance
+from vitalwatch.scoring.elementary import softplus
+from vitalwatch.scoring.evidence import (
+    LIMITS,
+    RISK,
+    TERMS,
+    Tables,
+    danger,
+    hazard,
+    level,
+    logarithm,
+    rarity,
+)
 from vitalwatch.scoring.features import (
     AGE,
     DEVIATION,
@@ -23,35 +36,38 @@ from vitalwatch.scoring.features import (
     PARTS,
     WATCHED,
     remember,
-    write_inputs,
 )
-from vitalwatch.scoring.prediction import (
-    LOCATION,
-    SCALE,
-    Weights,
-    aligned,
-    predict,
-    step,
-    surprise,
+from vitalwatch.scoring.features import (
+    NEVER as UNSEEN,
 )
+from vitalwatch.scoring.forecast import Head, bring, decay, look_ahead, risk
+from vitalwatch.scoring.foretold import Ring, ask, note
+from vitalwatch.scoring.known import write_features
+from vitalwatch.scoring.products import aligned
+from vitalwatch.scoring.surprise import surprise
 from vitalwatch.state import NEVER
 
 CHUNK: Final = 32
-"""Patients of a chunk; an even number, as :func:`~vitalwatch.scoring.prediction.step` asks."""
+"""Patients of a chunk; an even number, as the products of matrices ask."""
 
 FADING_SECONDS: Final = np.float32(1200)
-"""A vital's part in the evidence fades over so long after it was last seen."""
+"""A vital's part in the evidence, but for its risk, fades over so long after it was last seen."""
 
 USUAL_DEVIATIONS: Final = np.float32(2)
 
-ANSWERS: Final = 6
-SURPRISE, EXPECTED, LOW, HIGH, LEVEL, DANGER = range(ANSWERS)
-"""What is answered of each vital, in its order."""
+ANSWERS: Final = 7
+SURPRISE, NEXT, EXPECTED, LOW, HIGH, LEVEL, DANGER = range(ANSWERS)
+"""What is answered of each vital, in its order; NEXT is the surprise after the forecast of this
+reading alone, SURPRISE the mean of it and of those after older forecasts."""
 
 TYPICAL, SPREAD, STEP, LOW_LIMIT, HIGH_LIMIT, LEAST, MOST = range(7)
 """What each vital is measured by, in the order of :func:`scales`."""
 
+LOCATION, SCALE = range(2)
+"""What is foretold of each vital."""
+
 _CENTRAL_90: Final = np.float32(CENTRAL_90)
+_RISKS: Final = len(RISKS)
 _NAN: Final = np.float32(np.nan)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
@@ -64,50 +80,80 @@ def scales() -> Floats:
     return np.tile(np.stack((*rows, *vitals.bounds("plausible"))), (1, CHUNK))
 
 
-class Workspace(NamedTuple):
-    """Room for a chunk: c patients, H hidden units, V vitals.
+class Network(NamedTuple):
+    """A forecaster as :func:`score` takes it: which cell, with how many units, and its weights."""
 
-    ``record`` (c, 2 H + 8 V) of the table; ``x`` (c, K) and ``hidden`` (c, L) multiply the
-    weights, so they end with a 1 for the bias; ``gates`` (c, 4, H); ``heads`` (c, 4, V);
-    ``cell`` (c, H); ``parts`` (6, c, V) of the memory; ``held``, ``outside`` and ``value``
-    (c, V); ``elapsed`` (c,); ``prediction`` (3, c V); ``excess`` (3, c, V).
+    kind: int
+    units: int
+    cell: cells.Weights
+    head: Head
+
+
+class Workspace(NamedTuple):
+    """Room for a chunk: c patients, S numbers of a cell's state, V vitals.
+
+    ``record`` (c, S + 9 V + C) of the table; ``net`` (c, S); ``parts`` (6, c, V) of the memory;
+    ``context`` (c, C); ``held``, ``risks``, ``outside`` and ``value`` (c, V); ``elapsed`` (c,);
+    ``told`` (c, F) features, ``x`` and ``rows`` what multiplies the weights, ``room`` a cell's;
+    ``logits`` (c, R V); ``said`` (6 V,); ``foretold`` (2, c, V) of this reading and ``past`` (2, c,
+    V) of an older forecast, of which ``known`` (c, V) is 1 where there is one; ``nats`` (c, V) and
+    how many were ``asked`` (c, V); ``hazards`` (3, c, V).
     """
 
     record: Floats
-    x: Floats
-    hidden: Floats
-    gates: Floats
-    heads: Floats
-    cell: Floats
+    net: Floats
     parts: Floats
+    context: Floats
     held: Floats
+    risks: Floats
     outside: Floats
     value: Floats
     elapsed: Floats
-    prediction: Floats
-    excess: Floats
+    told: Floats
+    x: Floats
+    row: Floats
+    wide_row: Floats
+    room: cells.Room
+    logits: Floats
+    said: Floats
+    foretold: Floats
+    past: Floats
+    known: Floats
+    nats: Floats
+    asked: Floats
+    hazards: Floats
 
     @classmethod
-    def of(cls, weights: Weights) -> "Workspace":
-        """For a network with such weights."""
-        units, width = weights.cell.shape[1] // 4, vitals.COUNT
+    def of(cls, network: Network, numbers: int) -> "Workspace":
+        """For a network with so many ``numbers`` of state."""
+        width, known = vitals.COUNT, len(CONTEXT_NAMES)
+        row, wide_row = network.head.rows(CHUNK)
         made = cls(
-            record=aligned(CHUNK, 2 * units + (PARTS + 2) * width),
-            x=aligned(CHUNK, len(weights.cell)),
-            hidden=aligned(CHUNK, len(weights.head)),
-            gates=aligned(CHUNK, 4, units),
-            heads=aligned(CHUNK, 4, width),
-            cell=aligned(CHUNK, units),
+            record=aligned(CHUNK, numbers + (PARTS + 3) * width + known),
+            net=aligned(CHUNK, numbers),
             parts=aligned(PARTS, CHUNK, width),
+            context=aligned(CHUNK, known),
             held=aligned(CHUNK, width),
+            risks=aligned(CHUNK, width),
             outside=aligned(CHUNK, width),
             value=aligned(CHUNK, width),
             elapsed=aligned(CHUNK),
-            prediction=aligned(3, CHUNK * width),
-            excess=aligned(len(TERMS), CHUNK, width),
+            told=aligned(CHUNK, FEATURES),
+            x=cells.inputs(CHUNK),
+            row=row,
+            wide_row=wide_row,
+            room=cells.Room.of(network.cell, CHUNK),
+            logits=aligned(CHUNK, network.head.risks.shape[1]),
+            said=aligned(6 * width),
+            foretold=aligned(2, CHUNK, width),
+            past=aligned(2, CHUNK, width),
+            known=aligned(CHUNK, width),
+            nats=aligned(CHUNK, width),
+            asked=aligned(CHUNK, width),
+            hazards=aligned(len(TERMS), CHUNK, width),
         )
-        made.x[:, INPUTS + units] = 1
-        made.hidden[:, units] = 1
+        made.parts[DEVIATION] = 1  # of a patient who is only the neighbour of an odd one
+        made.told[:, DEVIATIONS] = 1
         return made
 
 
@@ -118,11 +164,12 @@ def score(
     start: np.uint64,
     last_times: Ints,
     causes: Bytes8,
+    ring: Ring,
     rows: Ints,
     times: Ints,
     values: Floats,
     scales: Floats,
-    weights: Weights,
+    network: Network,
     calibrated: bool,
     tables: Tables,
     work: Workspace,
@@ -133,47 +180,66 @@ def score(
     """A round of distinct ``rows`` (n,) with ``times`` (n,) ms and ``values`` (n, V).
 
     The state is ``words``, the table's numbers, ``stride`` a row, of which the scorer's begin at
-    ``start``; ``last_times`` (R,) and ``causes`` (R, V) are fields apart. Fills ``answers``
-    (6, n, V), ``usual`` (2, n, V), mean and deviation before the reading, and ``totals`` (2, n):
-    evidence and rarity.
+    ``start``; ``last_times`` (R,), ``causes`` (R, V) and ``ring`` are fields apart. Fills
+    ``answers`` (7, n, V), ``usual`` (2, n, V), mean and deviation before the reading, and
+    ``totals`` (2, n): evidence and rarity.
     """
     width = values.shape[1]
-    location, scale = work.prediction[LOCATION], work.prediction[SCALE]
     finest, low, high = scales[STEP], scales[LOW_LIMIT], scales[HIGH_LIMIT]
+    step = finest[:width]
     parts = work.parts.reshape((PARTS, CHUNK * width))
+    location, scale = work.foretold[LOCATION], work.foretold[SCALE]
+    middle, wide = location.reshape(location.size), scale.reshape(scale.size)
     raw, found = values.reshape(values.size), answers.reshape((ANSWERS, values.size))
     for begin in range(0, len(rows), CHUNK):
         end = min(begin + CHUNK, len(rows))
         count, at, to = end - begin, begin * width, end * width
-        mine, elapsed = rows[begin:end], work.elapsed[:count]
+        mine, now, elapsed = rows[begin:end], times[begin:end], work.elapsed[:count]
         _gather(words, stride, start, mine, work)
-        _pass_time(last_times, mine, times[begin:end], elapsed)
+        _pass_time(last_times, mine, now, elapsed)
 
-        write_inputs(work.parts, elapsed, work.x)
-        step(work.x, weights, work.gates, work.cell, work.hidden, work.heads, count)
-        predict(work.heads, parts[LAST], parts[MEAN], finest, work.prediction, count)
-
-        flat = work.value[:count].reshape(to - at)
+        bring(work.net, network.units, work.row, count)
+        for k in range(count):
+            look_ahead(
+                k, work.row, network.head, elapsed[k], work.parts, step, work.said, location, scale
+            )
+        _age(work.parts, elapsed)
+        value = work.value[:count]
+        flat = value.reshape(to - at)
         _standardise(raw[at:to], scales, flat)
-        surprise(flat, location, scale, finest, found[SURPRISE, at:to])
-        _restore(location, scales, found[EXPECTED, at:to])
-        _bound(location, scale, -_CENTRAL_90, scales, found[LOW, at:to])
-        _bound(location, scale, _CENTRAL_90, scales, found[HIGH, at:to])
+        surprise(flat, middle, wide, finest, found[NEXT, at:to])
+        _begin_mean(value, work.parts, answers[NEXT, begin:end], work.nats, work.asked)
+        ask(ring, mine, now, value, work.past, work.known, finest, work.nats, work.asked)
+        _end_mean(work.nats, work.asked, answers[SURPRISE, begin:end])
+        _restore(middle, scales, found[EXPECTED, at:to])
+        _bound(middle, wide, -_CENTRAL_90, scales, found[LOW, at:to])
+        _bound(middle, wide, _CENTRAL_90, scales, found[HIGH, at:to])
         level(flat, parts[MEAN], parts[DEVIATION], low, high, found[LEVEL, at:to])
         danger(flat, low, high, found[DANGER, at:to])
         for answer in range(ANSWERS):
             _blank(flat, found[answer, at:to])
+        for answer in range(DANGER):
+            _blank_new(parts[WATCHED], found[answer, at:to])
 
-        value = work.value[:count]
         if calibrated:
             for term, answer in enumerate((SURPRISE, LEVEL, DANGER)):
                 tails, beyond = tables.tails[term], tables.tails_beyond[term]
-                excess(answers[answer, begin:end], tails, beyond, work.excess[term])
-            _weigh(value, work.excess, mine, work.held, causes)
+                factor = tables.factors[term]
+                hazard(answers[answer, begin:end], tails, beyond, factor, work.hazards[term])
+            _weigh(value, work.hazards, mine, work.held, causes)
         _time_outside(work.parts, value, work.outside)
         _note_usual(work.parts, usual, begin, end)
-        remember(work.parts, value, finest[:width])
-        _add_up(work.parts, work.held, totals[0, begin:end])
+        remember(work.parts, value, step)
+
+        write_features(work.parts, elapsed, work.context, work.told)
+        decay(work.told, network.head, work.x, count)
+        advance(network.kind, work.x, work.net, network.cell, work.room, count)
+        risk(work.net, network.units, work.x, network.head, work.wide_row, work.logits, count)
+        if calibrated:
+            _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
+            _add_up(work.parts, work.held, work.risks, totals[0, begin:end])
+        bring(work.net, network.units, work.row, count)
+        note(ring, mine, now, work.row, network.head, work.parts, step, work.said, work.past)
         _scatter(words, stride, start, mine, work)
     if calibrated:
         rarity(totals[0], tables.sums, tables.log_days, tables.days_beyond, totals[1])
@@ -192,21 +258,18 @@ def _gather(
     First by as few instructions as can be, so that the processor waits for many records, each
     somewhere else in memory, at the same time; only then is each put in its places.
     """
-    record, x, cell = work.record, work.x, work.cell
-    parts, held, outside = work.parts, work.held, work.outside
-    units, width = np.uint64(cell.shape[1]), np.uint64(held.shape[1])
+    record, net, context = work.record, work.net, work.context
+    parts, held, risks, outside = work.parts, work.held, work.risks, work.outside
+    numbers, width = np.uint64(net.shape[1]), np.uint64(held.shape[1])
     for k in range(len(rows)):
         at = np.uint64(rows[k]) * stride + start
         for j in range(np.uint64(record.shape[1])):
             record[k, j] = words[at + j]
     for k in range(len(rows)):
         at = np.uint64(0)
-        for j in range(units):
-            x[k, np.uint64(INPUTS) + j] = record[k, j]
-        at += units
-        for j in range(units):
-            cell[k, j] = record[k, at + j]
-        at += units
+        for j in range(numbers):
+            net[k, j] = record[k, j]
+        at += numbers
         for part in range(PARTS):
             for v in range(width):
                 parts[part, k, v] = record[k, at + v]
@@ -215,31 +278,37 @@ def _gather(
             held[k, v] = record[k, at + v]
         at += width
         for v in range(width):
+            risks[k, v] = record[k, at + v]
+        at += width
+        for v in range(width):
             outside[k, v] = record[k, at + v]
+        at += width
+        for j in range(np.uint64(context.shape[1])):
+            context[k, j] = record[k, at + j]
 
 
 @compiled
 def _scatter(
     words: Floats, stride: np.uint64, start: np.uint64, rows: Ints, work: Workspace
 ) -> None:
-    """Put the records of ``rows`` (n,) back."""
-    hidden, cell = work.hidden, work.cell
-    parts, held, outside = work.parts, work.held, work.outside
-    units, width = np.uint64(cell.shape[1]), np.uint64(held.shape[1])
+    """Put the records of ``rows`` (n,) back, but for the context, which is only read here."""
+    net, parts = work.net, work.parts
+    held, risks, outside = work.held, work.risks, work.outside
+    numbers, width = np.uint64(net.shape[1]), np.uint64(held.shape[1])
     for k in range(len(rows)):
         at = np.uint64(rows[k]) * stride + start
-        for j in range(units):
-            words[at + j] = hidden[k, j]
-        at += units
-        for j in range(units):
-            words[at + j] = cell[k, j]
-        at += units
+        for j in range(numbers):
+            words[at + j] = net[k, j]
+        at += numbers
         for part in range(PARTS):
             for v in range(width):
                 words[at + v] = parts[part, k, v]
             at += width
         for v in range(width):
             words[at + v] = held[k, v]
+        at += width
+        for v in range(width):
+            words[at + v] = risks[k, v]
         at += width
         for v in range(width):
             words[at + v] = outside[k, v]
@@ -278,6 +347,31 @@ def _bound(middle: Floats, scale: Floats, by: np.float32, scales: Floats, out: F
 
 
 @compiled
+def _age(parts: Floats, elapsed: Floats) -> None:
+    """Time passes for what is remembered."""
+    for k in range(len(elapsed)):
+        for v in range(parts.shape[2]):
+            parts[AGE, k, v] = min(parts[AGE, k, v] + elapsed[k], UNSEEN)
+
+
+@compiled
+def _begin_mean(value: Floats, parts: Floats, nats: Floats, sums: Floats, count: Floats) -> None:
+    """Sums of surprises begin with that of the next reading, of vitals that were seen before."""
+    for k in range(len(value)):
+        for v in range(value.shape[1]):
+            counts = not np.isnan(value[k, v]) and parts[WATCHED, k, v] > _ZERO
+            sums[k, v] = nats[k, v] if counts else _ZERO
+            count[k, v] = _ONE if counts else _ZERO
+
+
+@compiled
+def _end_mean(sums: Floats, count: Floats, out: Floats) -> None:
+    for k in range(len(out)):
+        for v in range(out.shape[1]):
+            out[k, v] = sums[k, v] / max(count[k, v], _ONE)
+
+
+@compiled
 def _blank(value: Floats, answer: Floats) -> None:
     """Nothing is answered of what was not measured."""
     for i in range(len(value)):
@@ -285,8 +379,15 @@ def _blank(value: Floats, answer: Floats) -> None:
 
 
 @compiled
+def _blank_new(watched: Floats, answer: Floats) -> None:
+    """Of a vital's first value is only asked how dangerous it is: nothing was to be expected."""
+    for i in range(len(answer)):
+        answer[i] = _NAN if watched[i] == _ZERO else answer[i]
+
+
+@compiled
 def _weigh(value: Floats, terms: Floats, rows: Ints, held: Floats, causes: Bytes8) -> None:
-    """Each vital's part in the evidence, and which of the terms gave most of it."""
+    """Each vital's hazard but for its risk, and which of the terms gave most of it."""
     for k in range(len(value)):
         row = rows[k]
         for v in range(value.shape[1]):
@@ -295,6 +396,20 @@ def _weigh(value: Floats, terms: Floats, rows: Ints, held: Floats, causes: Bytes
             unseen = np.isnan(value[k, v])
             held[k, v] = held[k, v] if unseen else first + second + third
             causes[row, v] = causes[row, v] if unseen else most
+
+
+@compiled
+def _add_risks(logits: Floats, parts: Floats, factors: Floats, risks: Floats, count: int) -> None:
+    """Each vital's hazard by its risks; none of what was never seen."""
+    width = risks.shape[1]
+    for k in range(count):
+        for v in range(width):
+            risks[k, v] = _ZERO
+        for r in range(_RISKS):
+            for v in range(width):
+                risks[k, v] += factors[RISK + r, v] * softplus(logits[k, r * width + v])
+        for v in range(width):
+            risks[k, v] = risks[k, v] if parts[WATCHED, k, v] > _ZERO else _ZERO
 
 
 @compiled
@@ -331,38 +446,44 @@ def _fresh(age: np.float32) -> np.float32:
 
 
 @compiled
-def _add_up(parts: Floats, held: Floats, evidence: Floats) -> None:
-    """The evidence (n,): what is held of each vital, faded with its age."""
+def _add_up(parts: Floats, held: Floats, risks: Floats, evidence: Floats) -> None:
+    """The evidence (n,): the risks and what is held of each vital, faded with its age."""
     for k in range(len(evidence)):
         total = _ZERO
         for v in range(held.shape[1]):
-            total += held[k, v] * _fresh(parts[AGE, k, v])
-        evidence[k] = total
+            total += risks[k, v] + held[k, v] * _fresh(parts[AGE, k, v])
+        evidence[k] = logarithm(total)
 
 
 @compiled
 def explain(
     readings: Ints,
     rows: Ints,
-    evidence: Floats,
     usual: Floats,
     memory: Floats,
     held: Floats,
+    risks: Floats,
+    causes: Bytes8,
     outside: Floats,
     scales: Floats,
     reasons: Floats,
 ) -> None:
-    """Fill ``reasons`` (6, n, V) for ``readings`` (k,) of a round: what Reasons holds but cause.
+    """Fill ``reasons`` (7, n, V) for ``readings`` (k,) of a round: what Reasons holds, cause last.
 
-    ``rows`` and ``evidence`` (n,) and ``usual`` (2, n, V) are the round's; ``memory`` (R, 6 V),
-    ``held`` and ``outside`` (R, V) the state after it.
+    ``rows`` (n,) and ``usual`` (2, n, V) are the round's; ``memory`` (R, 6 V), ``held``, ``risks``,
+    ``causes`` and ``outside`` (R, V) the state after it.
     """
     width = usual.shape[2]
     for reading in readings:
         row = rows[reading]
+        total = _ZERO
         for v in range(width):
-            part = held[row, v] * _fresh(memory[row, AGE * width + v])
-            total = evidence[reading]
+            rest = held[row, v] * _fresh(memory[row, AGE * width + v])
+            reasons[0, reading, v] = risks[row, v] + rest
+            reasons[6, reading, v] = RISK if risks[row, v] >= rest else causes[row, v]
+            total += risks[row, v] + rest
+        for v in range(width):
+            part = reasons[0, reading, v]
             reasons[0, reading, v] = part / total if total > _ZERO else _ZERO
             known = memory[row, WATCHED * width + v] > _ZERO
             spread, typical = scales[SPREAD, v], scales[TYPICAL, v]

@@ -1,6 +1,5 @@
 """One round of scoring: the only place where state, network and evidence meet."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,25 +7,29 @@ import numpy as np
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
-from vitalwatch.model.layout import CONTEXT_NAMES
-from vitalwatch.scoring import evidence, features, passes
+from vitalwatch.model import layout
+from vitalwatch.model.checkpoint import Model
+from vitalwatch.model.layout import CELLS, CONTEXT_NAMES
+from vitalwatch.scoring import cells, evidence, features, forecast, foretold, passes
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.passes import Workspace
-from vitalwatch.scoring.prediction import Weights
 from vitalwatch.state import NEVER, Field, Table
 
-_SIDE_BY_SIDE: Final = ("hidden", "cell", "memory", "held", "outside")
+_SIDE_BY_SIDE: Final = ("network", "memory", "held", "risks", "outside", "context")
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What a round of readings shows, before it is weighed; all ``(n, V)``, NaN if not measured.
 
-    ``surprise`` (nats); ``expected``, ``low``, ``high``: the prediction and its central 90 % in
-    the vitals' units; ``level`` and ``danger`` as in :mod:`~vitalwatch.scoring.evidence`.
+    ``surprise``: mean of the nats after the forecast of this reading (``next``) and after those of
+    1, 5, 15 and 60 min ago, as far as there are; ``expected``, ``low``, ``high``: the prediction
+    and its central 90 % in the vitals' units; ``level`` and ``danger`` as in
+    :mod:`~vitalwatch.scoring.evidence`. But for danger also NaN at a vital's first value.
     """
 
     surprise: Floats
+    next: Floats
     expected: Floats
     low: Floats
     high: Floats
@@ -53,10 +56,11 @@ class Scores:
 class Reasons:
     """Why readings are rare, by vital, all ``(n, V)``: rows that were not asked for hold anything.
 
-    ``share`` in the evidence adds up to 1 (0 where there is no evidence), and ``cause`` is the
-    index in ``evidence.TERMS`` of the term that gave most of it; ``observed`` the value last seen;
-    ``usual``, ``low``, ``high`` the patient's own normal before this reading; ``outside`` seconds
-    that the vital has been outside of it, negative below; NaN where a vital was never seen.
+    ``share`` of the hazards adds up to 1 (0 where there is none), and ``cause`` is the index in
+    ``evidence.TERMS`` of the term that gave most of it, or ``evidence.RISK``; ``observed`` the
+    value last seen; ``usual``, ``low``, ``high`` the patient's own normal before this reading;
+    ``outside`` seconds that the vital has been outside of it, negative below; NaN where a vital was
+    never seen.
     """
 
     share: Floats
@@ -71,28 +75,34 @@ class Reasons:
 class Scorer:
     """Advances patients' state by a round of readings and scores them."""
 
-    def __init__(self, table: Table, weights: Mapping[str, Floats]) -> None:
-        """``weights`` are a network's, by name."""
+    def __init__(self, table: Table, model: Model) -> None:
         self._state = table
-        hidden = weights["head.weight"].shape[1]
+        numbers = layout.state_width(model.cell, model.hidden)
         blank = features.Memory.blank(1).parts.ravel()
-        # held: each vital's last part in the evidence, valid while the vital is fresh; cause: the
-        # term that gave most of it; outside: signed seconds outside of the usual; context: what
+        # network: the cell's state. held: each vital's hazard but for its risk, valid while the
+        # vital is fresh; cause: the term that gave most of it; risks: the vitals' hazards by their
+        # risks, as of the last reading; outside: signed seconds outside of the usual; context: what
         # the detector was told of the person; times: ms of the last reading.
         table.declare(
             {
-                "hidden": Field(np.float32, hidden, 0),
-                "cell": Field(np.float32, hidden, 0),
+                "network": Field(np.float32, numbers, 0, (model.cell,)),
                 "memory": Field(np.float32, len(blank), blank, vitals.NAMES),
                 "held": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
+                "risks": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
                 "outside": Field(np.float32, vitals.COUNT, 0, vitals.NAMES),
                 "context": Field(np.float32, len(CONTEXT_NAMES), 0, CONTEXT_NAMES),
                 "cause": Field(np.int8, vitals.COUNT, 0, vitals.NAMES),
                 "times": Field(np.int64, 0, NEVER),
             }
+            | foretold.FIELDS
         )
-        self._weights = Weights.of(weights)
-        self._work = Workspace.of(self._weights)
+        self._network = passes.Network(
+            CELLS.index(model.cell),
+            model.hidden,
+            cells.Weights.of(model.cell, model.weights),
+            forecast.Head.of(model.weights),
+        )
+        self._work = Workspace.of(self._network, numbers)
         self._scales = passes.scales()
         self._calibration = evidence.NOTHING
         self._tables = self._calibration.tables()
@@ -116,11 +126,12 @@ class Scorer:
             *state.words(_SIDE_BY_SIDE),
             state["times"],
             state["cause"],
+            foretold.Ring(state["foretold"], state["foretold_at"]),
             np.ascontiguousarray(rows),
             np.ascontiguousarray(times),
             np.ascontiguousarray(values),
             self._scales,
-            self._weights,
+            self._network,
             calibration is not None,
             self._tables,
             self._work,
@@ -133,19 +144,20 @@ class Scorer:
     def explain(self, scores: Scores, readings: Ints) -> Reasons:
         """Why ``readings`` (k,) of a round are rare; to be asked before the next round."""
         state, shape = self._state, scores.usual.shape[1:]
-        reasons = np.empty((6, *shape), dtype=np.float32)
+        reasons = np.empty((7, *shape), dtype=np.float32)
         passes.explain(
             readings,
             scores.rows,
-            scores.evidence,
             scores.usual,
             state["memory"],
             state["held"],
+            state["risks"],
+            state["cause"],
             state["outside"],
             self._scales,
             reasons,
         )
-        share, observed, usual, low, high, outside = reasons
-        cause = np.empty(shape, dtype=np.int8)
-        cause[readings] = state["cause"][scores.rows[readings]]
+        share, observed, usual, low, high, outside, causes = reasons
+        cause = np.zeros(shape, dtype=np.int8)
+        cause[readings] = causes[readings]
         return Reasons(share, cause, observed, usual, low, high, outside)

@@ -18,13 +18,16 @@ from vitalwatch.arrays import Doubles, Floats, Ints
 from vitalwatch.calibration import table
 from vitalwatch.calibration.table import Watched
 from vitalwatch.evaluation.streams import Streams
-from vitalwatch.model.network import Network
-from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, Calibration
+from vitalwatch.model.checkpoint import Model
+from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, WEIGHTS, Calibration
 from vitalwatch.scoring.scorer import Scorer, Scores
 from vitalwatch.state import Table
 from vitalwatch.training.data import ward
 
 Report = Callable[[float], None]
+
+STYLE: Final = "swinging"
+"""The ward with the most that looks like danger and is none: elsewhere alarms are rarer."""
 
 WARDS: Final = ((1.0, 48, 6), (5.0, 64, 24), (15.0, 96, 24), (60.0, 192, 24))
 """Interval in s, patients, hours: every rate has its say in the tables."""
@@ -35,8 +38,8 @@ PATIENT_DAYS: Final = sum(patients * hours / 24 for _, patients, hours in WARDS)
 _DAY_MS: Final = 86_400_000
 
 
-def calibrate(network: Network, seed: int, report: Report) -> Calibration:
-    """Tables for ``network``; ``report`` gets the share done, 0 to 1."""
+def calibrate(model: Model, seed: int, report: Report) -> Calibration:
+    """Tables for ``model``, whose own are not asked; ``report`` gets the share done, 0 to 1."""
     frames = sum(hours * 3600 / interval for interval, _, hours in WARDS)
     done = 0.0
 
@@ -46,27 +49,27 @@ def calibrate(network: Network, seed: int, report: Report) -> Calibration:
         report(done / (2 * frames))
         return step
 
-    samples = [_answers(map(advance, _run(network, w, None)), i) for i, w in _wards(seed)]
-    tails = _tails(samples)
-    start = Calibration(tails, np.linspace(0, 20, 4), np.linspace(-2, 3, 4))
-    courses = [_course(map(advance, _run(network, w, start)), w, i) for i, w in _wards(seed)]
+    samples = [_answers(map(advance, _run(model, w, None)), i) for i, w in _wards(seed)]
+    weights = np.repeat(WEIGHTS[:, None], vitals.COUNT, axis=1).astype(np.float32)
+    start = Calibration(_tails(samples), weights, np.linspace(-3, 3, 4), np.linspace(-2, 3, 4))
+    courses = [_course(map(advance, _run(model, w, start)), w, i) for i, w in _wards(seed)]
     return table.made(start, _watched(courses), prior_days=0)[0]
 
 
 def _wards(seed: int) -> Iterator[tuple[float, Ward]]:
     for number, (interval, patients, _) in enumerate(WARDS):
-        yield interval, ward("calibrate", seed * 10 + number, patients, interval, None)
+        yield interval, ward("calibrate", seed * 10 + number, patients, interval, None, style=STYLE)
 
 
 def _hours(interval: float) -> int:
     return next(hours for every, _, hours in WARDS if every == interval)
 
 
-def _run(network: Network, patients: Ward, calibration: Calibration | None) -> Iterator[Scores]:
+def _run(model: Model, patients: Ward, calibration: Calibration | None) -> Iterator[Scores]:
     """Score a whole ward, frame by frame, through the same judgement of signals as the daemon."""
     rows = np.arange(len(patients))
     state = Table()
-    scorer, watch = Scorer(state, network.weights()), Watch(state, stale_ms=300_000)
+    scorer, watch = Scorer(state, model), Watch(state, stale_ms=300_000)
     state.grow(len(patients))
     partition = np.zeros(len(patients), dtype=np.int64)
     for times, values in patients.frames(int(_hours(patients.interval) * 3600 / patients.interval)):
