@@ -6,7 +6,6 @@ from vitalwatch.arrays import Floats
 from vitalwatch.evaluation import baselines, ward
 from vitalwatch.messages import Truth
 from vitalwatch.model import checkpoint
-from vitalwatch.training import calibration
 
 MINUTE = 60_000
 
@@ -104,12 +103,10 @@ def test_an_evaluation_is_the_same_every_time_and_covers_all_methods() -> None:
         assert one.alarms_per_day == other.alarms_per_day
 
 
-def test_rarer_evidence_has_fewer_episodes() -> None:
-    generator = np.random.default_rng(1)
-    times = np.arange(2000) * 10_000
-    evidence = generator.exponential(1, (2000, 20)).cumsum(axis=0) % 11
-    episodes = calibration._episodes(
-        times, evidence.astype(np.float32), np.array([1.0, 4.0, 8.0, 12.0])
-    )
-    assert episodes[0] > 0
-    assert episodes[-1] == 0
+def test_what_is_critical_within_a_minute_is_not_counted() -> None:
+    truths = [
+        Truth("a", "vt", False, 60 * MINUTE, 200 * MINUTE, 61 * MINUTE, "hr"),
+        Truth("b", "vt", False, 60 * MINUTE, 200 * MINUTE, 61 * MINUTE + 1, "hr"),
+    ]
+    result = ward._judge("x", [("a", 60 * MINUTE)], truths, ["a", "b"], days=2)
+    assert (result.caught, result.critical, result.false_per_day) == (0, 1, 0)

@@ -13,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from simulator.styles import STYLES
 from vitalwatch import config
 from vitalwatch.errors import ConfigurationError, UsageError
+from vitalwatch.evaluation import HEADLINE
 
 EXAMPLES = """\
 examples:
@@ -50,8 +51,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     wide = parser.add_argument_group("comparison with baselines")
     wide.add_argument("--full", action="store_true", help="compare on simulated patients")
     wide.add_argument(
-        "--style", choices=tuple(STYLES), default="ward",
-        help="how those are watched [default: ward]",
+        "--style", choices=tuple(STYLES), default=HEADLINE,
+        help=f"how the simulated patients are watched [default: {HEADLINE}]",
     )  # fmt: skip
     wide.add_argument("--recordings", type=Path, metavar="DIR", help="compare on recordings in DIR")
     wide.add_argument("--output", type=Path, metavar="DIR", help="also write tables, CSV, plots")
@@ -88,13 +89,15 @@ def run(arguments: argparse.Namespace) -> int:
             hours=arguments.hours,
             interval=arguments.interval,
             seed=arguments.seed,
+            style=arguments.style,
             report=lambda share: progress.update(task, completed=share),
         )
     out = Console(soft_wrap=True, highlight=False, markup=False)
     critical = found.results[0].critical
     out.print(
         f"{found.patients} simulated patients, {found.patient_days:.0f} patient-days, a reading "
-        f"every {found.interval:g} s, {critical} deteriorations that become critical; budget "
+        f"every {found.interval:g} s, {critical} deteriorations that become critical more than a "
+        f"minute after their onset; {arguments.style}; budget "
         f"{settings.alarms.budget:g} false alarms per patient-day; model {model.fingerprint}; "
         "95 % intervals by bootstrap over patients.\n"
     )

@@ -7,3 +7,9 @@ people apart (``calibrate``) to the same rates of false alarms, and what they ar
 events and alarms of others again (``test``). The room uses the simulator, the scoring and the
 alarms as they are; nothing here runs in the daemon.
 """
+
+from typing import Final
+
+HEADLINE: Final = "swinging"
+"""The simulator's style that figures are told of: whoever needs no training catches less than 75 %
+of it at one false alarm a day."""

@@ -196,6 +196,7 @@ def _figures(
     pairs = {
         "caught": (counts.caught, counts.events),
         "early": (counts.early, counts.room),
+        "sudden": (counts.answered, counts.sudden),
         "false": (counts.false, counts.quiet),
         "alarms": (counts.alarms, counts.days),
         "precision": (counts.true, counts.true + counts.false),

@@ -28,10 +28,11 @@ _LENGTHS: Final = 12
 class Counts:
     """Alarms against events, by person and by event.
 
-    By person, (P,) each: ``events`` that count and those ``caught``; those that leave ``room`` to
-    be early and those caught ``early``; ``alarms`` in all, ``true`` ones (while they could catch
-    something) and ``false`` ones; ``days`` watched, those of them that are ``quiet`` (alarms are
-    false then), and those ``in_alarm``.
+    By person, (P,) each: ``events`` that count and those ``caught``; ``sudden`` ones, which leave
+    no time to warn, and those ``answered`` all the same; those that leave ``room`` to be early and
+    those caught ``early``; ``alarms`` in all, ``true`` ones (while they could catch something) and
+    ``false`` ones; ``days`` watched, those of them that are ``quiet`` (alarms are false then), and
+    those ``in_alarm``.
 
     By event that counts, (E,) each: ``person``, ``kind``, and the times of the first alarm that
     caught it, ms after its begin (``delay``) and before its onset (``lead``), NaN if none did.
@@ -39,6 +40,8 @@ class Counts:
 
     events: Doubles
     caught: Doubles
+    sudden: Doubles
+    answered: Doubles
     room: Doubles
     early: Doubles
     alarms: Doubles
@@ -71,6 +74,12 @@ def judge(data: DataSet, raised: Raised) -> Counts:
 
     counted = [event for event in data.events if event.counted]
     events, caught, room, early = (np.zeros(people) for _ in range(4))
+    sudden, answered = np.zeros(people), np.zeros(people)
+    for event in data.events:
+        if event.sudden:
+            sudden[data.person[event.record]] += 1
+            found = within(event, event.begin, event.late)
+            answered[data.person[event.record]] += bool(len(found))
     true = np.zeros(len(times), dtype=np.bool_)
     delay, lead = np.full(len(counted), np.nan), np.full(len(counted), np.nan)
     for number, event in enumerate(counted):
@@ -92,6 +101,8 @@ def judge(data: DataSet, raised: Raised) -> Counts:
     return Counts(
         events=events,
         caught=caught,
+        sudden=sudden,
+        answered=answered,
         room=room,
         early=early,
         alarms=by_person(np.ones(len(times)), owner),

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from vitalwatch import config
 from vitalwatch.errors import RecordingError
-from vitalwatch.evaluation import detectors, learned, network, recorded, simulated
+from vitalwatch.evaluation import HEADLINE, detectors, learned, network, recorded, simulated
 from vitalwatch.evaluation.checks import Check, check
 from vitalwatch.evaluation.compare import Comparison, compare
 from vitalwatch.evaluation.detectors import Detector
@@ -29,7 +29,7 @@ class Size(NamedTuple):
     test: int
     hours: float
     interval: float
-    style: str = "ward"
+    style: str = HEADLINE
 
 
 class Report(NamedTuple):

@@ -1,7 +1,7 @@
 """What detectors under test are given, and what they are judged by: readings and events."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -131,6 +131,8 @@ class Event(NamedTuple):
     An alarm raised from ``begin`` on belongs to it. It is caught by one up to ``late``, and early
     by one up to ``early``; ``onset`` is what leads are counted to. Until ``end`` no alarm is
     false. What is not ``counted`` need not be caught: there, alarms are neither right nor wrong.
+    Of what comes too ``sudden`` for a warning, which is not counted, it is asked apart whether an
+    alarm answers it up to ``late``.
     """
 
     record: int
@@ -141,6 +143,7 @@ class Event(NamedTuple):
     late: int
     end: int
     counted: bool = True
+    sudden: bool = False
 
 
 class Benign(NamedTuple):
@@ -160,7 +163,8 @@ class DataSet:
     attribute each person's group, by the same places. A reading stands for the time to the next,
     but at most for ``longest`` ms. ``matched`` is the stretch before an onset, ms (from, to), in
     which scores are compared at equal times since the start; None where that says nothing.
-    ``benign`` is what is known to have been no reason for an alarm.
+    ``benign`` is what is known to have been no reason for an alarm; ``note`` tells whoever
+    reads the figures what they mean here.
     """
 
     name: str
@@ -174,24 +178,22 @@ class DataSet:
     matched: tuple[int, int] | None = None
     groups: Mapping[str, list[str]] = field(default_factory=dict)
     benign: list[Benign] = field(default_factory=list)
+    note: str = ""
 
     def select(self, side: Side) -> "DataSet":
         """Only the people of one side."""
         kept = np.flatnonzero(np.array(self.sides) == side)
         records = np.flatnonzero(np.isin(self.person, kept))
         place = {record: new for new, record in enumerate(records.tolist())}
-        return DataSet(
-            self.name,
-            self.title,
-            self.streams.select(records),
-            np.searchsorted(kept, self.person[records]),
-            [self.names[k] for k in kept],
-            [side] * len(kept),
-            [e._replace(record=place[e.record]) for e in self.events if e.record in place],
-            self.longest,
-            self.matched,
-            {name: [group[k] for k in kept] for name, group in self.groups.items()},
-            [b._replace(record=place[b.record]) for b in self.benign if b.record in place],
+        return replace(
+            self,
+            streams=self.streams.select(records),
+            person=np.searchsorted(kept, self.person[records]),
+            names=[self.names[k] for k in kept],
+            sides=[side] * len(kept),
+            events=[e._replace(record=place[e.record]) for e in self.events if e.record in place],
+            groups={name: [group[k] for k in kept] for name, group in self.groups.items()},
+            benign=[b._replace(record=place[b.record]) for b in self.benign if b.record in place],
         )
 
     @cached_property

@@ -26,6 +26,9 @@ from vitalwatch.evaluation.compare import (
 DETAILED: Final = (1.0, 2.0)
 """False alarms a patient-day at which all figures are printed."""
 
+FEWEST_EVENTS: Final = 20
+"""Groups with fewer say nothing of a gap."""
+
 GROUPED: Final = 1.0
 """... and at which subgroups are compared."""
 
@@ -42,6 +45,8 @@ def markdown(found: Comparison) -> str:
         f"{found.eventful} people ({kinds}); {found.prevalence:.1%} of the readings lie before an "
         f"event. Thresholds from {found.calibrated_on}.\n",
     ]
+    if found.test.note:
+        parts.append(f"{found.test.note}\n")
     if found.left_out:
         parts.append(f"Not applicable here: {', '.join(found.left_out)}.\n")
     for name, title in (("early", "Caught early"), ("caught", "Caught")):
@@ -142,7 +147,7 @@ def _detailed(found: Comparison, rate: float | None) -> str:
     ours = found.results[0]
     header = [
         "", "early", f"{ours.name} less this", "caught", f"{ours.name} less this",
-        "false a day", "all a day", "realised/promised", "true of alarms",
+        "sudden ones answered", "false a day", "all a day", "realised/promised", "true of alarms",
         "time in alarm", "of the worst 10 %", "delay, min", "lead, min",
         f"min before {NEWS2_OF_7}", f"min before {LIMIT_ALARM}",
     ]  # fmt: skip
@@ -159,6 +164,7 @@ def _detailed(found: Comparison, rate: float | None) -> str:
                 _less(ours, result, rate, "early"),
                 _share(f["caught"]),
                 _less(ours, result, rate, "caught"),
+                _share(f["sudden"]),
                 _number(f["false"]),
                 _number(f["alarms"]),
                 _number(f["realised"]) if "realised" in f else _DASH,
@@ -208,21 +214,44 @@ def _groups(found: Comparison) -> str:
     if operation is None:
         return ""
     rows: list[list[str]] = []
-    caught: dict[str, list[float]] = {}
     for attribute, group, f in _by_group(found, operation):
         events = f["events"].value
         rows.append(
             [attribute, group, f"{events:.0f}", _share(f["caught"]), _share(f["early"]),
              _number(f["false"])]
         )  # fmt: skip
-        if events:
-            caught.setdefault(attribute, []).append(f["caught"].value)
-    gaps = {name: float(np.ptp(values)) for name, values in caught.items()}
     text = _table(["", "", "events", "caught", "early", "false a day"], rows)
+    gaps = group_gaps(found, operation)
     if gaps:
-        widest = max(gaps, key=lambda name: gaps[name])
-        text += f"\nLargest gap in events caught: {100 * gaps[widest]:.0f} points, by {widest}.\n"
+        widest = max(gaps, key=lambda name: gaps[name].value)
+        gap = gaps[widest]
+        text += (
+            f"\nLargest gap in events caught, among groups with {FEWEST_EVENTS} events or more: "
+            f"{100 * gap.value:.0f} points ({100 * gap.low:.0f} to {100 * gap.high:.0f}), by "
+            f"{widest}.\n"
+        )
     return text
+
+
+def group_gaps(found: Comparison, operation: Operation) -> dict[str, Figure]:
+    """By attribute: the largest difference in the share of events caught between its groups.
+
+    Of groups with FEWEST_EVENTS. A bootstrap's gap is never below 0, so neither is its interval.
+    """
+    counts, weights = operation.counts, metrics.draws(found.people)
+    gaps = {}
+    for attribute, groups in found.test.groups.items():
+        shares, drawn = [], []
+        for group in sorted(set(groups)):
+            part = np.array([each == group for each in groups], dtype=np.float64)
+            events = counts.events * part
+            if events.sum() >= FEWEST_EVENTS:
+                shares.append(float((counts.caught * part).sum() / events.sum()))
+                drawn.append(metrics.ratio(counts.caught * part, events, weights))
+        if len(shares) > 1:
+            samples = np.ptp(np.stack(drawn), axis=0)
+            gaps[attribute] = Figure(float(np.ptp(shares)), *metrics.interval(samples))
+    return gaps
 
 
 def _percent(value: float) -> str:

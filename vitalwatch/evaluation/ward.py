@@ -2,7 +2,8 @@
 
 An event counts as caught if an alarm is raised between its onset and the time at which a vital
 sign truly becomes critical; the lead is the time between the first such alarm and that moment.
-A false alarm is one raised outside of every deterioration, benign events and artefacts included.
+What becomes critical within a minute leaves no time to warn and is not counted. A false alarm is
+one raised outside of every deterioration, benign events and artefacts included.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +18,8 @@ from vitalwatch import config
 from vitalwatch.alarms.technical import Watch
 from vitalwatch.arrays import Doubles, Floats, Ints, Spans
 from vitalwatch.detector import Detector
-from vitalwatch.evaluation import baselines
+from vitalwatch.evaluation import HEADLINE, baselines
+from vitalwatch.evaluation.simulated import SUDDEN
 from vitalwatch.messages import Alert, Truth
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.readings import Readings
@@ -73,9 +75,10 @@ def evaluate(
     interval: float,
     seed: int,
     report: Callable[[float], None],
+    style: str = HEADLINE,
 ) -> Evaluation:
-    """Run all methods over one ward, half of whose patients deteriorate."""
-    people = ward("evaluate", seed, patients, interval, "mixed")
+    """Run all methods over one ward in a ``style``, half of whose patients deteriorate."""
+    people = ward("evaluate", seed, patients, interval, "mixed", style=style)
     alarms = _run(model, settings, people, int(hours * 3600 / interval), report)
     truths = [truth for truth in people.truth if not truth.benign]
     days = patients * hours / 24
@@ -166,7 +169,7 @@ def _judge(
     caught: list[bool] = []
     by_event: dict[str, tuple[int, int]] = {}
     for truth in truths:
-        if truth.critical is None:
+        if truth.critical is None or truth.critical - truth.onset <= SUDDEN:
             continue
         within = [t for t in by_patient[truth.patient] if truth.onset <= t <= truth.critical]
         caught.append(bool(within))
