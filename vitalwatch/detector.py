@@ -353,6 +353,8 @@ class Detector:
             answers.surprise, answers.expected, answers.low, answers.high,
             output.rarity, output.by_vital, rarity,
         )  # fmt: skip
+        # What drives it is an artefact at this very reading: that says nothing, this way or that.
+        rarity[assessment.artefact[np.arange(len(rows)), scores.top]] = np.nan
         transitions = self._alarms.advance(rows, times, assessment, rarity)
         if len(transitions):
             self._count(transitions, numbers, output)

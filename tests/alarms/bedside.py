@@ -18,7 +18,7 @@ class Bedside:
 
     def __init__(self, alarms: Alarms | None = None, row: int = 0, **settings: float) -> None:
         self.table = Table()
-        self.alarms = alarms or Alarms(self.table, config.Alarms(**settings), "model")
+        self.alarms = alarms or Alarms(self.table, config.Alarms(**settings), "model")  # type: ignore[arg-type]
         if alarms is None:
             self.table.grow(row + 1)
         self.row = np.array([row])

@@ -52,7 +52,9 @@ class State(NamedTuple):
         numbers = array("d", content[split:]).tolist()
         parts = [numbers[1 + i * COUNT : 1 + (i + 1) * COUNT] for i in range(4)]
         both = torch.frombuffer(bytearray(content[:split]), dtype=torch.float32).view(2, 1, hidden)
-        return cls(both[0], both[1], numbers[0], *parts, numbers[1 + 4 * COUNT :])
+        last, age, mean, deviation = parts
+        said = numbers[1 + 4 * COUNT :]
+        return cls(both[0], both[1], numbers[0], last, age, mean, deviation, said)
 
 
 class PlainModel:

@@ -26,7 +26,8 @@ def read(memory: Memory, elapsed: float, value: Floats) -> Floats:
     passed = np.full((1, count), elapsed, dtype=np.float32)
     who = np.zeros((count, len(layout.CONTEXT_NAMES)), dtype=np.float32)
     follow(memory.parts, passed, value[None], who, features.STEP, told)
-    return told[0]
+    now: Floats = told[0]
+    return now
 
 
 def go_through(frames: list[Floats], interval: float) -> Memory:

@@ -35,7 +35,8 @@ def by_hand(values: Floats, interval: float) -> Floats:
     kept: list[tuple[torch.Tensor, torch.Tensor, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]]
     kept, found = [], []
     for number, row in enumerate(values):
-        value = torch.from_numpy(features.standardise(row[None]))
+        shown = features.standardise(row[None])
+        value = torch.from_numpy(shown)
         nats = []
         back = {1: interval} | {
             round(h / interval): h for h in layout.HORIZONS if round(h / interval) > 1
@@ -47,10 +48,10 @@ def by_hand(values: Floats, interval: float) -> Floats:
                 each = head.surprise(value, one.location[0], one.scale[0], step)[0].numpy()
                 nats.append(np.where(seen, each, np.nan))
         found.append(np.nanmean(nats, axis=0) if nats else np.full(vitals.COUNT, np.nan))
-        told = np.empty((1, 1, layout.FEATURES), dtype=np.float32)
+        known = np.empty((1, 1, layout.FEATURES), dtype=np.float32)
         passed = np.full((1, 1), interval if number else 0, dtype=np.float32)
-        follow(memory.parts, passed, value.numpy()[None], who, features.STEP, told)
-        features_ = torch.from_numpy(told)
+        follow(memory.parts, passed, shown[None], who, features.STEP, known)
+        features_ = torch.from_numpy(known)
         output, _, state = made(features_, state)
         kept.append((made.said(output), features_, memory.watched[0] > 0))
     return np.array(found)

@@ -135,8 +135,9 @@ def test_what_cannot_be_simulated_is_a_usage_error(
 
 def test_twins_do_not_change_a_bit_of_what_is_read() -> None:
     alone, beside = Ward(40, 7, 10.0), Ward(40, 7, 10.0, twins=True)
-    for first, second in zip(alone.read(700), beside.read(700), strict=True):
-        assert first.tobytes() == second.tobytes()
+    one, other = alone.read(700), beside.read(700)
+    assert one[0].tobytes() == other[0].tobytes()
+    assert one[1].tobytes() == other[1].tobytes()
     assert all(truth.moved is None for truth in alone.truth)
 
 
@@ -158,7 +159,9 @@ def test_the_truth_names_the_vitals_that_a_deterioration_has_moved_by_now() -> N
     critical = [truth for truth in told if truth.critical is not None]
     assert critical
     assert all(
-        truth.moved is not None and truth.moved[str(truth.vital)] <= truth.critical + 60_000
+        truth.moved is not None
+        and truth.critical is not None
+        and truth.moved[str(truth.vital)] <= truth.critical + 60_000
         for truth in critical
     )
 

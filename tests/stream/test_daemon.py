@@ -91,10 +91,11 @@ def test_every_bad_record_is_a_dead_letter_and_the_next_reading_is_scored(
 
 def test_unknown_vitals_are_counted_and_the_others_scored(broker: Broker, name: Name) -> None:
     worker = Worker(broker, name("unknown"))
-    worker.publish([("anna", reading("anna", 0, {"hr": 80, "mood": 7, "aura": 1}))])
-    worker.run(1)
-    assert worker.figure("vitalwatch_unknown_vitals_total") == 2
-    (score,) = worker.scores().values()
+    both = [reading("anna", n, {"hr": 80, "mood": 7, "aura": 1}) for n in range(2)]
+    worker.publish([("anna", each) for each in both])
+    worker.run(2)
+    assert worker.figure("vitalwatch_unknown_vitals_total") == 4
+    _, score = worker.scores().values()
     assert score[3]["hr"] is not None
     assert "spo2" not in score[3]
 

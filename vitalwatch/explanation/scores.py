@@ -9,8 +9,7 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.explanation.course import Course
-from vitalwatch.model import layout
-from vitalwatch.scoring.evidence import Calibration
+from vitalwatch.scoring.evidence import RISK, Calibration
 from vitalwatch.scoring.scorer import Reasons, Scorer
 from vitalwatch.state import Table
 
@@ -70,7 +69,4 @@ def _only(reasons: Reasons, row: int) -> Reasons:
 
 def risk_weight(model: "Model") -> Floats:
     """Log10 offsets (R, V) of the hazards that the forecaster's risks are."""
-    weight = model.calibration.get("weight")
-    if weight is None:
-        return np.zeros((len(layout.RISKS), vitals.COUNT), dtype=np.float32)
-    return np.asarray(weight, dtype=np.float32)[: len(layout.RISKS)]
+    return Calibration.of(model.calibration).weights[RISK:]

@@ -7,7 +7,8 @@ harm; and is it near *danger* in absolute terms.
 
 Each answer is a hazard, and hazards add up: over questions, and over vitals to the evidence, which
 is the logarithm of their sum. So the share of each vital, and of each question in it, is exact;
-and vitals share the budget of false alarms as they share the risk. A risk's hazard is ``-log(1 -
+and vitals share the budget of false alarms as they share the risk (as they share the first of the
+risks: only of that is it known which vital it was). A risk's hazard is ``-log(1 -
 chance)``. Of the other three it is in proportion to one over how often quiet calibration patients
 show as much, and none where that is ordinary (more often than one reading in ten): they are there
 for what no network has learnt to fear. The evidence is mapped to how seldom a quiet patient has an
@@ -33,7 +34,7 @@ TERMS: Final = ("surprise", "level", "danger")
 RISK: Final = len(TERMS)
 """The number of the fourth question, after those of TERMS."""
 
-WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, 0.0, 0.0, -0.5])
+WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, 0.0, -0.5, -0.5])
 """log10 of what a hazard of each of TERMS, and of each of the layout's RISKS, counts: set on
 simulated calibration patients, so that the first three matter where the risks are silent."""
 

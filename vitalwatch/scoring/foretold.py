@@ -3,7 +3,8 @@
 A drift that each next reading half expects is a surprise to who looked ahead from before it. For
 each horizon a patient keeps three forecasts, made when time entered another half of that horizon
 (of the clock, not of the patient): one of them is as old as the horizon, within a quarter of it
-(and one reading), where readings come often enough. A forecast is two whole numbers of 16 bits a vital.
+(and one reading), where readings come often enough. A forecast is two whole numbers of 16 bits a
+vital.
 """
 
 from typing import Final, NamedTuple

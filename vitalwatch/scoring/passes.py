@@ -68,6 +68,7 @@ LOCATION, SCALE = range(2)
 
 _CENTRAL_90: Final = np.float32(CENTRAL_90)
 _RISKS: Final = len(RISKS)
+_LEAST: Final = np.float32(1e-20)
 _NAN: Final = np.float32(np.nan)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
@@ -176,13 +177,14 @@ def score(
     answers: Floats,
     usual: Floats,
     totals: Floats,
+    top: Ints,
 ) -> None:
     """A round of distinct ``rows`` (n,) with ``times`` (n,) ms and ``values`` (n, V).
 
     The state is ``words``, the table's numbers, ``stride`` a row, of which the scorer's begin at
     ``start``; ``last_times`` (R,), ``causes`` (R, V) and ``ring`` are fields apart. Fills
-    ``answers`` (7, n, V), ``usual`` (2, n, V), mean and deviation before the reading, and
-    ``totals`` (2, n): evidence and rarity.
+    ``answers`` (7, n, V), ``usual`` (2, n, V), mean and deviation before the reading, ``totals``
+    (2, n), evidence and rarity, and ``top`` (n,), the vital with most of the evidence.
     """
     width = values.shape[1]
     finest, low, high = scales[STEP], scales[LOW_LIMIT], scales[HIGH_LIMIT]
@@ -237,7 +239,7 @@ def score(
         risk(work.net, network.units, work.x, network.head, work.wide_row, work.logits, count)
         if calibrated:
             _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
-            _add_up(work.parts, work.held, work.risks, totals[0, begin:end])
+            _add_up(work.parts, work.held, work.risks, totals[0, begin:end], top[begin:end])
         bring(work.net, network.units, work.row, count)
         note(ring, mine, now, work.row, network.head, work.parts, step, work.said, work.past)
         _scatter(words, stride, start, mine, work)
@@ -400,16 +402,24 @@ def _weigh(value: Floats, terms: Floats, rows: Ints, held: Floats, causes: Bytes
 
 @compiled
 def _add_risks(logits: Floats, parts: Floats, factors: Floats, risks: Floats, count: int) -> None:
-    """Each vital's hazard by its risks; none of what was never seen."""
+    """Each vital's hazard by its risks; none of what was never seen.
+
+    Only the first of the risks says which vital it is (who becomes critical within a quarter of an
+    hour); the others' hazards, of all vitals together, are divided among vitals as that is.
+    """
     width = risks.shape[1]
     for k in range(count):
+        first, all_of_it = _ZERO, _ZERO
         for v in range(width):
-            risks[k, v] = _ZERO
-        for r in range(_RISKS):
-            for v in range(width):
-                risks[k, v] += factors[RISK + r, v] * softplus(logits[k, r * width + v])
+            seen = _ONE if parts[WATCHED, k, v] > _ZERO else _ZERO
+            risks[k, v] = seen * factors[RISK, v] * softplus(logits[k, v])
+            first += risks[k, v]
+            all_of_it += risks[k, v]
+            for r in range(1, _RISKS):
+                all_of_it += seen * factors[RISK + r, v] * softplus(logits[k, r * width + v])
+        grown = all_of_it / max(first, _LEAST)
         for v in range(width):
-            risks[k, v] = risks[k, v] if parts[WATCHED, k, v] > _ZERO else _ZERO
+            risks[k, v] = risks[k, v] * grown
 
 
 @compiled
@@ -446,12 +456,18 @@ def _fresh(age: np.float32) -> np.float32:
 
 
 @compiled
-def _add_up(parts: Floats, held: Floats, risks: Floats, evidence: Floats) -> None:
-    """The evidence (n,): the risks and what is held of each vital, faded with its age."""
+def _add_up(parts: Floats, held: Floats, risks: Floats, evidence: Floats, top: Ints) -> None:
+    """The evidence (n,): the risks and what is held of each vital, faded with its age.
+
+    And which of the vitals has most of it, ``top`` (n,).
+    """
     for k in range(len(evidence)):
-        total = _ZERO
+        total, most = _ZERO, -_ONE
         for v in range(held.shape[1]):
-            total += risks[k, v] + held[k, v] * _fresh(parts[AGE, k, v])
+            part = risks[k, v] + held[k, v] * _fresh(parts[AGE, k, v])
+            total += part
+            if part > most:
+                most, top[k] = part, v
         evidence[k] = logarithm(total)
 
 

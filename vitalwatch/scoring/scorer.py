@@ -42,7 +42,8 @@ class Scores:
     """A round's scores: ``evidence`` (n,) and ``rarity`` (n,) patient-days of these ``rows`` (n,).
 
     ``usual`` (2, n, V) is mean and deviation of the patient's own normal before the reading,
-    standardised; NaN where a vital was never seen.
+    standardised; NaN where a vital was never seen. ``top`` (n,) is the vital with most of the
+    evidence.
     """
 
     rows: Ints
@@ -50,6 +51,7 @@ class Scores:
     evidence: Floats
     rarity: Floats
     usual: Floats
+    top: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Scorer:
         answers = np.empty((passes.ANSWERS, *shape), dtype=np.float32)
         usual = np.empty((2, *shape), dtype=np.float32)
         totals = np.zeros((2, len(rows)), dtype=np.float32)
+        top = np.zeros(len(rows), dtype=np.int64)
         passes.score(
             *state.words(_SIDE_BY_SIDE),
             state["times"],
@@ -138,8 +141,9 @@ class Scorer:
             answers,
             usual,
             totals,
+            top,
         )
-        return Scores(rows, Answers(*answers), totals[0], totals[1], usual)
+        return Scores(rows, Answers(*answers), totals[0], totals[1], usual, top)
 
     def explain(self, scores: Scores, readings: Ints) -> Reasons:
         """Why ``readings`` (k,) of a round are rare; to be asked before the next round."""

@@ -7,7 +7,7 @@ import pytest
 
 from vitalwatch.commands.main import main
 from vitalwatch.errors import CheckpointError
-from vitalwatch.model import checkpoint, forecaster_file
+from vitalwatch.model import checkpoint
 from vitalwatch.training import curves, fitting, streams
 from vitalwatch.training.streams import Size
 
@@ -34,7 +34,7 @@ def test_a_forecaster_is_written_with_its_card_and_its_learning_curve(
     path = tmp_path / "gru.safetensors"
     assert train(path, "--rounds", "1") == 0
     assert "auroc 60 min" in capsys.readouterr().err
-    made = forecaster_file.load(path)
+    made = checkpoint.load(path)
     assert (made.cell, made.hidden) == ("gru", 6)
     assert made.card == json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     weights = made.forecaster().weights()
@@ -53,9 +53,9 @@ def test_a_run_can_be_resumed_and_only_as_it_was_begun(
     assert train(path, "--rounds", "1", "--resume") == 78
     assert "--resume" in capsys.readouterr().err
     assert train(path, "--rounds", "1") == 0
-    first = forecaster_file.load(path).fingerprint
+    first = checkpoint.load(path).fingerprint
     assert train(path, "--rounds", "1", "--resume") == 0
-    assert forecaster_file.load(path).fingerprint == first
+    assert checkpoint.load(path).fingerprint == first
     assert train(path, "--rounds", "2", "--resume") == 78
     assert "another run's" in capsys.readouterr().err
 
@@ -77,30 +77,14 @@ def test_what_cannot_be_trained_is_wrong_usage(
     assert named in capsys.readouterr().err
 
 
-def test_only_a_forecasters_run_can_be_resumed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["train", "-o", str(tmp_path / "x"), "--resume"]) == 2
-    assert "--cell" in capsys.readouterr().err
-
-
-def test_files_of_the_two_kinds_are_not_taken_for_one_another(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="forecaster"):
-        forecaster_file.load(checkpoint.SHIPPED)
-    path = tmp_path / "x.safetensors"
-    forecaster_file.save(path, {}, {}, {"cell": "gru", "hidden": 4})
-    with pytest.raises(CheckpointError, match="not a VitalWatch model of this version"):
-        checkpoint.load(path)
-
-
 @pytest.mark.parametrize("card", [{}, {"cell": "mamba", "hidden": 4}, {"cell": "gru", "hidden": 4}])
 def test_a_file_that_does_not_fit_its_card_is_refused(
     card: dict[str, object], tmp_path: Path
 ) -> None:
     path = tmp_path / "x.safetensors"
-    forecaster_file.save(path, {"x": np.zeros(3, dtype=np.float32)}, {}, card)
+    checkpoint.save(path, {"x": np.zeros(3, dtype=np.float32)}, {}, card)
     with pytest.raises(CheckpointError, match="does not fit"):
-        forecaster_file.load(path)
+        checkpoint.load(path)
 
 
 def test_the_gradient_of_a_plain_network_vanishes_and_that_of_gates_lasts(
