@@ -362,7 +362,7 @@ class Detector:
 
     def _count(self, transitions: Transitions, numbers: Ints, output: _Output) -> None:
         """Count the deteriorations that a round's readings, of partitions ``numbers``, raised."""
-        new = transitions.event == machine.RAISED
+        new = np.isin(transitions.event, (machine.RAISED, machine.UPDATED))
         new &= transitions.condition == conditions.DETERIORATION
         if new.any():
             rows, times = transitions.rows[new], transitions.time[new]

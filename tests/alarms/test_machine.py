@@ -1,5 +1,6 @@
 """The state machine against a slow, obvious one, and what must hold whatever comes in."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from vitalwatch.alarms import conditions
 from vitalwatch.alarms.conditions import CONDITIONS, HIGH, INDEX
-from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event, Machine
+from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, UPDATED, Event, Machine
 from vitalwatch.state import Table
 
 WATCHED = ("spo2_low", "deterioration", "map_implausible", "hr_no_signal", "no_breathing", "stale")
@@ -40,7 +41,9 @@ class Step:
 
 
 SIGNS = st.sampled_from([Sign(w) for w in ("unknown", "clear", "between", "base", "top")])
-WAITS = st.sampled_from([1, 1000, 5000, 15_000, 30_000, 60_000, 120_000, 600_000, 2_000_000])
+WAITS = st.sampled_from(
+    [1, 1000, 5000, 15_000, 30_000, 60_000, 120_000, 600_000, 2_000_000, 20_000_000]
+)
 RUNS = st.lists(
     st.tuples(
         st.integers(0, 3),
@@ -112,6 +115,7 @@ def reference(steps: Sequence[Step]) -> list[Event]:
             calm: int | None = None  # since when clear
             raised: int | None = None  # when the active alarm was raised
             ended = -(10**18)  # when the last alarm ended
+            told = -(10**18)  # when it was last spoken of
             priority = 0  # of the active or the last alarm
             for place, (step, now) in enumerate(zip(steps, times(steps), strict=True)):
                 sign = step.signs[position]
@@ -142,10 +146,13 @@ def reference(steps: Sequence[Step]) -> list[Event]:
                         what, raised, priority = RAISED, now, wanted
                 elif raised is not None and top and priority < rule.top:
                     what, priority = ESCALATED, rule.top
+                elif raised is not None and rule.renewal and level and now - told >= rule.renewal:
+                    what = UPDATED
                 elif raised is not None and calm is not None and now - calm >= rule.hold:
                     what = CLEARED
                 if what is None:
                     continue
+                told = now
                 assert raised is not None
                 assert onset is not None
                 events.append(Event(place, patient, column, what, priority, now, onset, raised))
@@ -191,12 +198,23 @@ def test_an_unmeasured_vital_changes_nothing(steps: list[Step], data: st.DataObj
 
 
 @given(STEPS)
-def test_the_events_of_a_condition_are_raised_then_perhaps_escalated_then_cleared(
+def test_the_events_of_a_condition_are_raised_perhaps_escalated_and_updated_then_cleared(
     steps: list[Step],
 ) -> None:
     for events in by_condition(run(steps)).values():
-        story = "".join("rec"[event.event] for event in events)
-        assert not story.replace("rec", "").replace("rc", "").removesuffix("re").removesuffix("r")
+        story = "".join("recu"[event.event] for event in events)
+        assert re.fullmatch("(ru*(eu*)?c)*(ru*(eu*)?)?", story)
+
+
+def test_an_alarm_that_lasts_is_told_anew_every_eight_hours() -> None:
+    waits = [60_000] * (18 * 60)
+    steps = [Step(0, wait, [Sign("base")] * len(WATCHED)) for wait in waits]
+    told = [e for e in run(steps) if e.event in (RAISED, UPDATED)]
+    deterioration = [e for e in told if e.condition == INDEX["deterioration"]]
+    assert [e.event for e in deterioration] == [RAISED, UPDATED, UPDATED]
+    assert np.diff([e.time for e in deterioration]).tolist() == [8 * 3_600_000] * 2
+    assert len({e.raised for e in deterioration}) == 1
+    assert not [e for e in told if e.event == UPDATED and e not in deterioration]
 
 
 @given(STEPS)

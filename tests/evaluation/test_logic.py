@@ -101,7 +101,9 @@ def _by_the_machine(streams: Streams, scores: Floats) -> list[tuple[int, int]]:
             clear,
         )
         happened = states.step(np.array([record]), np.array([time]), level, clear)
-        begun += [(record, place)] * int((happened.event == machine.RAISED).sum())
+        begun += [(record, place)] * int(
+            np.isin(happened.event, (machine.RAISED, machine.UPDATED)).sum()
+        )
     return begun
 
 

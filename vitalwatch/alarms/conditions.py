@@ -4,7 +4,9 @@ Where the times come from: a delay of 14 s removes half of the alarms that nobod
 19 s two thirds (Görges 2009), hence 15 s for a critical value; step-down units ask for
 persistence of minutes beyond an ordinary limit (Pittsburgh: 80 % of 5 min), hence 60 s, which
 at one reading a minute is two readings. A trend that is already alarmed is not alarmed again
-for 30 min unless it gets worse.
+for 30 min unless it gets worse. One that lasts is told anew every eight hours, a nursing shift: who
+takes over must hear of it, and an alarm that never ends would otherwise be silent about whatever
+comes on top.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -42,7 +44,8 @@ class Condition(NamedTuple):
     It is raised with ``priority`` after ``delay`` at a level of at least that, or with ``top``
     after ``top_delay`` at that level; ``top`` is 0 where there is no second priority. It is
     cleared after ``hold`` of being clear. After that it is silent at the same or a lower
-    priority for ``refractory`` (at ``top`` priority: ``top_refractory``).
+    priority for ``refractory`` (at ``top`` priority: ``top_refractory``). While it lasts it is told
+    anew after every ``renewal``, or never if that is 0; one condition alone has that.
     """
 
     rule: Rule
@@ -55,6 +58,7 @@ class Condition(NamedTuple):
     hold: int = 0
     refractory: int = 0
     top_refractory: int = 0
+    renewal: int = 0
 
     @property
     def name(self) -> str:
@@ -96,6 +100,7 @@ def _table() -> tuple[Condition, ...]:
         hold=60 * SECOND,
         refractory=30 * MINUTE,
         top_refractory=30 * MINUTE,
+        renewal=8 * 60 * MINUTE,
     )
     # Flushing a line takes several bursts; one alarm covers them.
     implausible = [

@@ -6,6 +6,7 @@
                       |                  ^ |                 |
                       +--level 0--> idle | +--- not clear ---+
                                          +- escalated: at the top level for its delay
+                                         +- updated: still at its level a renewal later
 
 All times are event times, so what comes out depends on the readings alone. Only conditions
 that are not idle, or that a reading puts at a level, are touched: of a patient whose conditions
@@ -35,6 +36,7 @@ UNKNOWN: Final = -1
 RAISED: Final = 0
 ESCALATED: Final = 1
 CLEARED: Final = 2
+UPDATED: Final = 3
 
 
 class Event(NamedTuple):
@@ -112,7 +114,9 @@ _EVENT: Final = np.dtype(
 NOTHING: Final = Transitions.of(np.empty(0, dtype=_EVENT))
 
 _PHYSIOLOGICAL: Final = PHYSIOLOGICAL.stop
-_RULE: Final = ("priority", "delay", "top", "top_delay", "hold", "refractory", "top_refractory")
+_RULE: Final = (
+    "priority", "delay", "top", "top_delay", "hold", "refractory", "top_refractory", "renewal",
+)  # fmt: skip
 _RULES: Final = np.array(
     [tuple(getattr(condition, name) for name in _RULE) for condition in CONDITIONS],
     dtype=[(name, np.int64) for name in _RULE],
@@ -127,6 +131,7 @@ class _States(NamedTuple):
     onset: Ints
     turn: Ints
     changed: Ints
+    told: Ints
 
 
 class Machine:
@@ -136,7 +141,8 @@ class Machine:
         # phase: see above. priority: of the alarm, or after it of the last one.
         # onset: since when the level holds (pending), or held when it was raised (active).
         # turn: since when the next change has been coming: clear (clearing), else at the top
-        # level, NEVER if not. changed: when last raised (active) or cleared (else).
+        # level, NEVER if not. changed: when last raised (active) or cleared (else). told: when
+        # the one condition with a renewal was last raised, escalated or updated.
         self._state = table
         self._in_alarm = 0
         self._events: npt.NDArray[Any] = np.empty(0, dtype=_EVENT)
@@ -148,6 +154,7 @@ class Machine:
                 "onset": Field(np.int64, COUNT, NEVER, names),
                 "turn": Field(np.int64, COUNT, NEVER, names),
                 "changed": Field(np.int64, COUNT, NEVER, names),
+                "told": Field(np.int64, 0, NEVER),
             }
         )
 
@@ -213,8 +220,9 @@ class Machine:
     def _states(self) -> _States:
         state = self._state
         return _States(
-            state["phase"], state["priority"], state["onset"], state["turn"], state["changed"]
-        )
+            state["phase"], state["priority"], state["onset"], state["turn"], state["changed"],
+            state["told"],
+        )  # fmt: skip
 
     def _room(self, count: int) -> npt.NDArray[Any]:
         """Records for at least so many events, to be filled."""
@@ -308,9 +316,13 @@ def _advance(
         if phase == ACTIVE:
             if topped and priority < rule.top:
                 priority, happened = wanted, ESCALATED
+            elif rule.renewal and level > 0 and now - states.told[row] >= rule.renewal:
+                happened = UPDATED
         elif wanted > priority or (wanted > 0 and now - changed >= rest):
             phase, priority, changed, happened = ACTIVE, wanted, now, RAISED
 
+    if rule.renewal and happened >= 0:
+        states.told[row] = now
     raised = changed
     if phase == ACTIVE and clear:
         phase, turn = CLEARING, now

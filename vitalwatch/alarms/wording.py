@@ -10,13 +10,18 @@ from vitalwatch import vitals
 from vitalwatch.alarms import limits
 from vitalwatch.alarms.conditions import CONDITIONS, Condition
 from vitalwatch.alarms.explain import DANGEROUS, HEADING, SUDDEN, Explanation
-from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, Event
+from vitalwatch.alarms.machine import CLEARED, ESCALATED, RAISED, UPDATED, Event
 from vitalwatch.alarms.technical import Assessment
 from vitalwatch.arrays import Floats
 from vitalwatch.messages import PRIORITIES, Alert, Driver, Origin
 from vitalwatch.messages import Event as Word
 
-WORDS: Final[dict[int, Word]] = {RAISED: "raised", ESCALATED: "escalated", CLEARED: "cleared"}
+WORDS: Final[dict[int, Word]] = {
+    RAISED: "raised",
+    ESCALATED: "escalated",
+    CLEARED: "cleared",
+    UPDATED: "updated",
+}
 
 SMALLEST_SHARE: Final = 0.05
 """A vital with less of the whole is not named among the drivers."""

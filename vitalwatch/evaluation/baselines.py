@@ -100,5 +100,5 @@ class Persistent:
         clear = np.zeros(level.shape, dtype=np.bool_)
         clear[:, conditions.DETERIORATION] = ~beyond
         happened = self._machine.step(rows, times, level, clear)
-        new = happened.event == machine.RAISED
+        new = np.isin(happened.event, (machine.RAISED, machine.UPDATED))
         return happened.rows[new], happened.time[new]

@@ -61,7 +61,7 @@ def check(model: Model, settings: config.Alarms, data: DataSet) -> Check:
             ]
         )[0]
         for alert in found.alerts:
-            if alert.event != "raised":
+            if alert.event not in ("raised", "updated"):
                 continue
             if alert.kind == "technical":
                 technical[alert.condition] += 1

@@ -2,8 +2,9 @@
 
 It is the alarm machine's condition for the network's rarity: raised after its delay, not
 interrupted by a single reading below, cleared after its hold below a second threshold, silent for
-its refractory time. That second threshold is the score that quiet people reach four times as
-often, as an alarm of the network clears at a quarter of the rarity.
+its refractory time, told anew every eight hours while it lasts, which counts as another alarm. That
+second threshold is the score that quiet people reach four times as often, as an alarm of the
+network clears at a quarter of the rarity.
 """
 
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,7 @@ _EVENT: Final = machine._EVENT
 _IDLE: Final = machine.IDLE
 _UNKNOWN: Final = machine.UNKNOWN
 _RAISED: Final = machine.RAISED
+_UPDATED: Final = machine.UPDATED
 _MEDIUM: Final = conditions.MEDIUM
 _DETERIORATION: Final = conditions.DETERIORATION
 
@@ -38,7 +40,8 @@ class Threshold(NamedTuple):
 
 class Raised(NamedTuple):
     """Alarms (k,), by record and time: their records, and the places of the readings that raised
-    them and, with that reading not counted any more, ended them (or that ended the record)."""
+    them and, with that reading not counted any more, ended them (or told them anew, or that ended
+    the record)."""
 
     record: Ints
     begin: Ints
@@ -61,6 +64,7 @@ def alarms(streams: Streams, scores: Floats, threshold: Threshold) -> Raised:
             np.zeros((1, 1), np.int64),
             np.zeros((1, 1), np.int64),
             np.zeros((1, 1), np.int64),
+            np.zeros(1, np.int64),
         ),
         _RULES,
         np.empty(1, dtype=_EVENT),
@@ -99,12 +103,12 @@ def _run(
             if height <= 0 and (states.phase[0, 0] == _IDLE or height < 0):
                 continue
             if _advance(0, 0, times[i], height, score < clear, states, rule, event):
-                active = event.event == _RAISED
+                if active:
+                    found[2, count - 1] = i
+                active = event.event in (_RAISED, _UPDATED)
                 if active:
                     found[0, count], found[1, count] = record, i
                     count += 1
-                else:
-                    found[2, count - 1] = i
         if active:
             found[2, count - 1] = edges[record + 1]
     return count

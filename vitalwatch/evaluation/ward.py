@@ -147,7 +147,7 @@ def _readings(people: Ward, frames: list[tuple[Ints, Floats]]) -> Readings:
 
 
 def _credited(alert: Alert) -> Iterable[str]:
-    if alert.kind != "physiological" or alert.event != "raised":
+    if alert.kind != "physiological" or alert.event not in ("raised", "updated"):
         return ()
     return (OURS, NETWORK if alert.condition == "deterioration" else LIMITS)
 

@@ -178,7 +178,7 @@ class Metrics:
         """These alert events are committed."""
         for alert in alerts:
             self._alerts.labels(alert.event, alert.kind, alert.priority).inc()
-            if (alert.condition, alert.event) == ("deterioration", "raised"):
+            if alert.condition == "deterioration" and alert.event in ("raised", "updated"):
                 self._deteriorations.inc()
 
     def watched(self, seconds: float, budget: float) -> None:

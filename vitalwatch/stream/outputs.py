@@ -38,7 +38,7 @@ class Tally:
     @property
     def urgent(self) -> bool:
         """Whether somebody should hear of it at once."""
-        return any(alert.event in ("raised", "escalated") for alert in self.alerts)
+        return any(alert.event != "cleared" for alert in self.alerts)
 
 
 class Outputs:
