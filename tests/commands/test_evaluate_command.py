@@ -33,11 +33,11 @@ def test_a_comparison_is_printed_and_written(
     output = tmp_path / "found"
     assert main(["evaluate", "--full", *SMALL, "--output", str(output)]) == 0
     printed = capsys.readouterr()
-    assert "simulated ward, a reading every 60 s" in printed.out
+    assert "simulated swinging, a reading every 60 s" in printed.out
     assert "| VitalWatch |" in printed.out
-    assert (output / "simulated.md").read_text() in printed.out
-    assert (output / "simulated.csv").read_text().startswith("data,detector,")
-    assert (output / "simulated.png").exists() == learned.installed("matplotlib")
+    assert (output / "simulated-swinging.md").read_text() in printed.out
+    assert (output / "simulated-swinging.csv").read_text().startswith("data,detector,")
+    assert (output / "simulated-swinging.png").exists() == learned.installed("matplotlib")
 
 
 def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(

@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from simulator.styles import STYLES
 from vitalwatch import config
 from vitalwatch.errors import ConfigurationError, UsageError
-from vitalwatch.evaluation import HEADLINE
+from vitalwatch.evaluation import EXPLAINED, HEADLINE
 
 EXAMPLES = """\
 examples:
@@ -24,6 +24,8 @@ examples:
   vitalwatch evaluate --recordings DIR             the same on recordings of real patients
   vitalwatch evaluate --full --recordings DIR --output found
                                                    all of it, with CSV and plots in found/
+  vitalwatch evaluate --full --recordings DIR --beside gru.safetensors --card card.md
+                                                   and a model card, with another cell beside
 
 The tables are Markdown on standard output. Thresholds are set on people of their own
 (`vitalwatch/training/people.py` parts them), so that no figure is of those it was tuned on.
@@ -60,6 +62,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--beside", type=Path, metavar="FILE", action="append", default=[],
         help="another model to compare; may be repeated",
     )  # fmt: skip
+    wide.add_argument(
+        "--card", type=Path, metavar="FILE", help="also write the model card, as Markdown"
+    )
     config.add_flags(parser, "model", "alarms")
     parser.set_defaults(run=run)
 
@@ -69,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     comparing = arguments.full or arguments.recordings is not None
     if not comparing and (arguments.output is not None or arguments.beside):
         raise UsageError("--output and --beside belong to --full or --recordings: name one of them")
-    if not 0 <= arguments.seed < 1_000_000:
-        raise UsageError("--seed must be 0 to 999999: beyond lie the patients of training")
+    if arguments.card is not None and not (arguments.full and arguments.recordings is not None):
+        raise UsageError("--card is made from --full and --recordings: name both")
+    if not 0 <= arguments.seed < EXPLAINED:
+        raise UsageError(f"--seed must be 0 to {EXPLAINED - 1}: beyond lie other patients")
     if not 1 <= arguments.interval <= arguments.hours * 3600 < math.inf:
         raise UsageError("--interval must be 1 s or more, and --hours at least as long as that")
     if comparing:
@@ -132,9 +139,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     """All detectors on one data set after the other; each is printed as soon as it is done."""
     if arguments.patients < 1:
         raise UsageError("--patients must be 1 or more")
-    if arguments.output is not None:
-        _prepare(arguments.output)
-    from vitalwatch.evaluation import checks, learned, plots, run, tables
+    for folder in (arguments.output, arguments.card and arguments.card.parent):
+        if folder is not None:
+            _prepare(folder)
+    from vitalwatch.evaluation import card, checks, learned, plots, run, tables
     from vitalwatch.model import checkpoint
 
     settings = config.load(arguments)
@@ -163,10 +171,11 @@ def _compare(arguments: argparse.Namespace) -> int:
             style=arguments.style,
         )
         out.print(f"Model {model.fingerprint}.\n")
-        comparisons = run.comparisons(
+        compared = []
+        for comparison in run.comparisons(
             found, arguments.full, arguments.recordings, size, arguments.seed, report
-        )
-        for comparison in comparisons:
+        ):
+            compared.append(comparison)
             out.print(tables.markdown(comparison))
             if arguments.output is not None:
                 tables.write(comparison, arguments.output)
@@ -178,7 +187,25 @@ def _compare(arguments: argparse.Namespace) -> int:
             out.print(text)
             if arguments.output is not None:
                 (arguments.output / "checks.md").write_text(text, encoding="utf-8")
+        if arguments.card is not None:
+            report.step("explaining alerts")
+            explained = run.explained(model, settings.alarms, arguments.patients, arguments.seed)
+            out.print(f"## Explanations\n\n{explained}\n")
+            family = [name for name, _ in others]
+            told = card.Found(model, _command(arguments), compared, checked, explained, family)
+            arguments.card.write_text(card.markdown(told), encoding="utf-8")
     return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """What wrote a card, with the names of folders left out."""
+    words = ["vitalwatch evaluate --full --recordings DIR --card FILE"]
+    words += [f"--beside {path.name}" for path in arguments.beside]
+    words += [
+        f"--{name} {getattr(arguments, name):g}"
+        for name in ("patients", "hours", "interval", "seed")
+    ]
+    return " ".join([*words, f"--style {arguments.style}"])
 
 
 def _prepare(folder: Path) -> None:

@@ -13,3 +13,6 @@ from typing import Final
 HEADLINE: Final = "swinging"
 """The simulator's style that figures are told of: whoever needs no training catches less than 75 %
 of it at one false alarm a day."""
+
+EXPLAINED: Final = 500_000
+"""So many seeds lie between the tables' patients and those whose alerts are explained."""

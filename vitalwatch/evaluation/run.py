@@ -6,12 +6,22 @@ from typing import Final, NamedTuple
 
 from vitalwatch import config
 from vitalwatch.errors import RecordingError
-from vitalwatch.evaluation import HEADLINE, detectors, learned, network, recorded, simulated
+from vitalwatch.evaluation import (
+    EXPLAINED,
+    HEADLINE,
+    detectors,
+    learned,
+    network,
+    recorded,
+    simulated,
+)
 from vitalwatch.evaluation.checks import Check, check
 from vitalwatch.evaluation.compare import Comparison, compare
 from vitalwatch.evaluation.detectors import Detector
 from vitalwatch.evaluation.streams import DataSet
+from vitalwatch.explanation.worth import Worth, worth
 from vitalwatch.model.checkpoint import Model
+from vitalwatch.training.data import ward
 from vitalwatch.training.people import COLLECTIONS, Side
 
 EVENTFUL: Final = ("cinc2009-train", "cinc2019-sample", "mimic4-demo-vitals", "mimic2-numerics")
@@ -122,6 +132,22 @@ def checks(model: Model, settings: config.Alarms, folder: Path, report: Report) 
     for data in _loaded(folder, sorted(set(COLLECTIONS) - set(EVENTFUL)), report):
         report.step(data.title)
         yield check(model, settings, data.select("test"))
+
+
+def explained(model: Model, settings: config.Alarms, patients: int, seed: int) -> Worth:
+    """What explanations are worth, on simulated patients beside those of the tables."""
+    people = ward(
+        "evaluate",
+        EXPLAINED + seed,
+        patients,
+        20.0,
+        "mixed",
+        onset=(1800.0, 7200.0),
+        share=0.7,
+        twins=True,
+        style=HEADLINE,
+    )
+    return worth(model, settings, people, 1080)
 
 
 def _there(folder: Path) -> None:

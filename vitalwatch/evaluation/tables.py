@@ -22,6 +22,7 @@ from vitalwatch.evaluation.compare import (
     difference,
     of_group,
 )
+from vitalwatch.evaluation.text import DASH, minutes, number, percent, points, share, table
 
 DETAILED: Final = (1.0, 2.0)
 """False alarms a patient-day at which all figures are printed."""
@@ -33,7 +34,6 @@ GROUPED: Final = 1.0
 """... and at which subgroups are compared."""
 
 _HEADER: Final = ("data", "detector", "false_alarms_a_day", "figure", "value", "low", "high")
-_DASH: Final = "–"
 
 
 def markdown(found: Comparison) -> str:
@@ -64,7 +64,7 @@ def markdown(found: Comparison) -> str:
         parts += [title + "\n", _benign(found)]
     if found.test.groups:
         title = f"### Subgroups, {found.results[0].name} at {GROUPED:g} false alarms a patient-day"
-        parts += [title + "\n", _groups(found)]
+        parts += [title + "\n", groups(found)]
     return "\n".join(parts)
 
 
@@ -79,11 +79,11 @@ def write_csv(found: Sequence[Comparison], file: TextIO) -> None:
 
 def write(found: Comparison, folder: Path) -> list[Path]:
     """The tables of one data set as NAME.md and NAME.csv in ``folder``."""
-    text, table = folder / f"{found.name}.md", folder / f"{found.name}.csv"
+    text, values = folder / f"{found.name}.md", folder / f"{found.name}.csv"
     text.write_text(markdown(found), encoding="utf-8")
-    with table.open("w", encoding="utf-8", newline="") as file:
+    with values.open("w", encoding="utf-8", newline="") as file:
         write_csv([found], file)
-    return [text, table]
+    return [text, values]
 
 
 def _rows(found: Comparison) -> Iterator[tuple[str | float, ...]]:
@@ -119,13 +119,6 @@ def _three(figure: Figure) -> tuple[float | str, float | str, float | str]:
     return value, low, high
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
-    )
-
-
 def _by_rate(found: Comparison, name: str) -> str:
     header = ["", *(f"≤ {rate:g}" for rate in RATES), "time-matched AUROC", "AUC-PR"]
     rows = []
@@ -134,13 +127,13 @@ def _by_rate(found: Comparison, name: str) -> str:
         for rate in RATES:
             operation = result.at(rate)
             if operation is None:
-                cells.append(_DASH)
+                cells.append(DASH)
                 continue
             by_chance = operation.figures[f"chance {name}"].value
-            cells.append(f"{_share(operation.figures[name])}, chance {_percent(by_chance)}")
-        auroc = _DASH if result.auroc is None else _number(result.auroc)
+            cells.append(f"{share(operation.figures[name])}, chance {percent(by_chance)}")
+        auroc = DASH if result.auroc is None else number(result.auroc)
         rows.append([result.name, *cells, auroc, f"{result.precision:.3f}"])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _detailed(found: Comparison, rate: float | None) -> str:
@@ -160,29 +153,26 @@ def _detailed(found: Comparison, rate: float | None) -> str:
         rows.append(
             [
                 result.name,
-                _share(f["early"]),
+                share(f["early"]),
                 _less(ours, result, rate, "early"),
-                _share(f["caught"]),
+                share(f["caught"]),
                 _less(ours, result, rate, "caught"),
-                _share(f["sudden"]),
-                _number(f["false"]),
-                _number(f["alarms"]),
-                _number(f["realised"]) if "realised" in f else _DASH,
-                _share(f["precision"]),
-                _percent(f["in alarm"].value),
-                _percent(f["worst tenth"].value),
-                *(_minutes(f[name]) for name in ("delay", "lead")),
-                *(_minutes(f[f"before {name}"]) for name in (NEWS2_OF_7, LIMIT_ALARM)),
+                share(f["sudden"]),
+                number(f["false"]),
+                number(f["alarms"]),
+                number(f["realised"]) if "realised" in f else DASH,
+                share(f["precision"]),
+                percent(f["in alarm"].value),
+                percent(f["worst tenth"].value),
+                *(minutes(f[name]) for name in ("delay", "lead")),
+                *(minutes(f[f"before {name}"]) for name in (NEWS2_OF_7, LIMIT_ALARM)),
             ]
         )
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _less(ours: Result, other: Result, rate: float | None, name: str) -> str:
-    less = difference(ours, other, rate, name)
-    if less is None or ours is other or math.isnan(less.value):
-        return _DASH
-    return f"{100 * less.value:+.0f} ({100 * less.low:+.0f} to {100 * less.high:+.0f})"
+    return DASH if ours is other else points(difference(ours, other, rate, name))
 
 
 def _by_group(
@@ -191,9 +181,9 @@ def _by_group(
     if operation.rate != GROUPED:
         return
     weights = metrics.draws(found.people)
-    for attribute, groups in found.test.groups.items():
-        for group in sorted(set(groups)):
-            members = [each == group for each in groups]
+    for attribute, of in found.test.groups.items():
+        for group in sorted(set(of)):
+            members = [each == group for each in of]
             yield attribute, group, of_group(operation.counts, members, weights)
 
 
@@ -206,10 +196,11 @@ def _benign(found: Comparison) -> str:
         if operation is not None:
             values = (operation.figures[f"{PER_HUNDRED}{kind}"].value for kind in kinds)
             rows.append([result.name, *(f"{value:.1f}" for value in values)])
-    return _table(["", *(kind.replace("_", " ") for kind in kinds)], rows)
+    return table(["", *(kind.replace("_", " ") for kind in kinds)], rows)
 
 
-def _groups(found: Comparison) -> str:
+def groups(found: Comparison) -> str:
+    """The first detector's figures by subgroup, and the largest gap between some."""
     operation = found.results[0].at(GROUPED)
     if operation is None:
         return ""
@@ -217,10 +208,10 @@ def _groups(found: Comparison) -> str:
     for attribute, group, f in _by_group(found, operation):
         events = f["events"].value
         rows.append(
-            [attribute, group, f"{events:.0f}", _share(f["caught"]), _share(f["early"]),
-             _number(f["false"])]
+            [attribute, group, f"{events:.0f}", share(f["caught"]), share(f["early"]),
+             number(f["false"])]
         )  # fmt: skip
-    text = _table(["", "", "events", "caught", "early", "false a day"], rows)
+    text = table(["", "", "events", "caught", "early", "false a day"], rows)
     gaps = group_gaps(found, operation)
     if gaps:
         widest = max(gaps, key=lambda name: gaps[name].value)
@@ -240,10 +231,10 @@ def group_gaps(found: Comparison, operation: Operation) -> dict[str, Figure]:
     """
     counts, weights = operation.counts, metrics.draws(found.people)
     gaps = {}
-    for attribute, groups in found.test.groups.items():
+    for attribute, of in found.test.groups.items():
         shares, drawn = [], []
-        for group in sorted(set(groups)):
-            part = np.array([each == group for each in groups], dtype=np.float64)
+        for group in sorted(set(of)):
+            part = np.array([each == group for each in of], dtype=np.float64)
             events = counts.events * part
             if events.sum() >= FEWEST_EVENTS:
                 shares.append(float((counts.caught * part).sum() / events.sum()))
@@ -252,32 +243,3 @@ def group_gaps(found: Comparison, operation: Operation) -> dict[str, Figure]:
             samples = np.ptp(np.stack(drawn), axis=0)
             gaps[attribute] = Figure(float(np.ptp(shares)), *metrics.interval(samples))
     return gaps
-
-
-def _percent(value: float) -> str:
-    return _DASH if math.isnan(value) else f"{value:.0%}"
-
-
-def _share(figure: Figure) -> str:
-    if math.isnan(figure.value):
-        return _DASH
-    if math.isnan(figure.low):
-        return _percent(figure.value)
-    return f"{figure.value:.0%} ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
-
-
-def _number(figure: Figure) -> str:
-    if math.isnan(figure.value):
-        return _DASH
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
-
-
-def _minutes(figure: Figure) -> str:
-    """Median and quartiles; infinite is never."""
-    if math.isnan(figure.value):
-        return _DASH
-    first, middle, third = (
-        "never" if math.isinf(number) else f"{number:.0f}"
-        for number in (figure.low, figure.value, figure.high)
-    )
-    return f"{middle} ({first} to {third})"
