@@ -15,7 +15,10 @@ from vitalwatch.arrays import Buffer
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-_SELF: Final = Path(__file__).read_bytes()
+_SELF: Final = b"".join(
+    Path(__file__).with_name(name).read_bytes() for name in ("compiled.py", "vectors.py")
+)
+"""What defines intrinsics, which are built in wherever they are called."""
 
 
 def _surroundings(function: Kernel) -> str:

@@ -16,7 +16,7 @@ from vitalwatch.arrays import Floats, Ints, Words16
 from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import HORIZONS
 from vitalwatch.scoring.features import WATCHED
-from vitalwatch.scoring.forecast import Head, look_ahead
+from vitalwatch.scoring.forecast import Ahead, Head, look_ahead
 from vitalwatch.scoring.surprise import surprise
 from vitalwatch.state import NEVER, Field
 
@@ -35,6 +35,7 @@ _MOST: Final = np.float32(2**15 - 1)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
 _HALF: Final = np.float32(0.5)
+_NAN: Final = np.float32(np.nan)
 
 FIELDS: Final = {
     "foretold": Field(np.int16, _COUNT * SLOTS * 2 * _V, NOTHING, vitals.NAMES),
@@ -118,23 +119,32 @@ def note(
     head: Head,
     parts: Floats,
     step: Floats,
-    said: Floats,
+    ahead: Ahead,
     past: Floats,
 ) -> None:
     """Keep what is foretold after these readings, of each horizon that it is time for.
 
-    ``row``, ``head``, ``parts``, ``step`` and ``said`` as :func:`look_ahead` takes them; ``past``
+    ``row``, ``head``, ``parts``, ``step`` and ``ahead`` as :func:`look_ahead` takes them; ``past``
     (2, c, V) is room to work in.
     """
     content, at = ring.content, ring.at
-    for k in range(len(rows)):
-        for h in range(_COUNT):
-            half = times[k] // (_HORIZONS[h] // 2)
-            slot = h * SLOTS + half % SLOTS
-            if at[rows[k], slot] // (_HORIZONS[h] // 2) == half:
+    seconds = np.empty(len(rows), dtype=np.float32)
+    for h in range(_COUNT):
+        some, half = False, _HORIZONS[h] // 2
+        for k in range(len(rows)):
+            turn = times[k] // half
+            slot = h * SLOTS + turn % SLOTS
+            noted = turn * half <= at[rows[k], slot] < (turn + 1) * half
+            seconds[k] = _NAN if noted else _SECONDS[h]
+            some |= not noted
+        if not some:
+            continue
+        look_ahead(row, head, seconds, parts, step, ahead, past[0], past[1])
+        for k in range(len(rows)):
+            if np.isnan(seconds[k]):
                 continue
+            slot = h * SLOTS + times[k] // half % SLOTS
             at[rows[k], slot] = times[k]
-            look_ahead(k, row, head, _SECONDS[h], parts, step, said, past[0], past[1])
             place = slot * 2 * _V
             for v in range(_V):
                 seen = parts[WATCHED, k, v] > _ZERO
