@@ -15,6 +15,7 @@ from vitalwatch.scoring.cells import Room, Weights
 
 ROWS = 32
 HIDDEN = {"rnn": 5, "gru": 64, "lstm": 9, "attention": 12, "tcn": 6}
+STEPS = np.tile(features.STEP, ROWS)
 SAID = len(layout.KNOTS) * 3 * V
 
 
@@ -46,13 +47,14 @@ class Compiled:
         """Location, scale and logits after a reading with features ``told (n, F)``, and state."""
         count = len(told)
         location, scale = (np.empty((count, V), dtype=np.float32) for _ in range(2))
-        forecast.decay(told, self.head, self.row, self.units, count)
+        self.row[:count, 1 + self.units :][:, :FEATURES] = told
+        forecast.decay(self.head, self.row, self.units, count)
         cells.advance(self.kind, self.row, self.state, self.weights, self.room, count)
         cells.bring(self.state, 0, self.units, self.row, count)
         memory = features.Memory.blank(count)
         memory.last[:], memory.mean[:] = told[:, layout.LAST], told[:, layout.MEAN]
         forecast.look_ahead(
-            self.row, self.head, ahead, memory.parts, features.STEP, self.ahead, location, scale
+            self.row, self.head, ahead, memory.parts, STEPS, self.ahead, location, scale
         )
         forecast.risk(self.row, self.head, self.logits, count)
         logits = self.logits[:count, : len(layout.RISKS) * V].copy()
@@ -116,7 +118,7 @@ def test_a_prediction_at_any_time_lies_between_those_of_its_knots(ahead: float) 
         found, scale = (np.empty((1, V), dtype=np.float32) for _ in range(2))
         time = np.array([seconds], dtype=np.float32)
         forecast.look_ahead(
-            compiled.row, head, time, memory.parts, features.STEP, compiled.ahead, found, scale
+            compiled.row, head, time, memory.parts, STEPS, compiled.ahead, found, scale
         )
         return found
 

@@ -162,6 +162,7 @@ def _lstm(row: Floats, state: Floats, at: int, weights: Weights, room: Room, cou
     bring(state, at, units, row, count)
     products(row, weights.entry, gates, count)
     for k in range(count):
+        # Two loops: of one, each round would wait for the one exponential and then the other.
         for j in range(units):
             new = sigmoid(gates[k, j]) * tanh(gates[k, 2 * units + j])
             state[k, cell + j] = fma(sigmoid(gates[k, units + j]), state[k, cell + j], new)

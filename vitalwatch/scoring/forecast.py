@@ -13,9 +13,12 @@ from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import (
+    CHANGE,
     FEATURES,
     FURTHEST,
     KNOTS,
+    PULL,
+    SCALE,
     SQUASH_DIVISOR,
     SQUASH_SECONDS,
     squash,
@@ -33,7 +36,8 @@ _LEAST_SCALE: Final = np.float32(0.1)
 _FURTHEST: Final = np.float32(FURTHEST)
 _SECONDS: Final = np.float32(SQUASH_SECONDS)
 _DIVISOR: Final = np.float32(SQUASH_DIVISOR)
-_CHANGES: Final = 3 * _V
+_SAID: Final = 3
+_CHANGES: Final = _SAID * _V
 _KNOTS: Final = np.array([squash(seconds) for seconds in KNOTS], dtype=np.float32)
 
 
@@ -67,7 +71,7 @@ class Head(NamedTuple):
 class Ahead(NamedTuple):
     """Room to look ahead of n patients in: the ``knot`` (n,) before a time and how much the one
     after it counts, ``later`` (n,); what is ``said`` (n, 6 V or more) at the two, and, mixed,
-    ``told`` (n, 3 V)."""
+    ``told`` (3, n, V)."""
 
     knot: Ints
     later: Floats
@@ -78,23 +82,28 @@ class Ahead(NamedTuple):
     def of(cls, count: int) -> "Ahead":
         """For ``count`` patients."""
         knot = np.zeros(len(room(count, 1)), dtype=np.int64)
-        return cls(knot, aligned(len(knot)), room(count, 2 * _CHANGES), aligned(count, _CHANGES))
+        return cls(knot, aligned(len(knot)), room(count, 2 * _CHANGES), aligned(_SAID, count, _V))
 
 
 @compiled
-def decay(features: Floats, head: Head, row: Floats, units: int, count: int) -> None:
-    """Features ``(n, FEATURES)`` to the cell's inputs, after the ``units`` of each ``row``."""
-    at = 1 + units
+def decay(head: Head, row: Floats, units: int, count: int) -> None:
+    """Features, after the ``units`` of each ``row``, to the cell's inputs in the same place."""
+    lost, gap, deviation = np.empty((3, count * _V), dtype=np.float32)
     for k in range(count):
+        told, at = row[k, 1 + units :], k * _V
         for v in range(_V):
-            last, mean = features[k, v], features[k, 3 * _V + v]
-            lost = fma(head.rate[v], features[k, 2 * _V + v], head.onset[v])
-            gone = exp(-max(lost, _ZERO)) * (last - mean)
-            away = gone / features[k, 4 * _V + v]
-            row[k, at + v] = mean + gone
-            row[k, at + FEATURES + v] = min(max(away, -_FURTHEST), _FURTHEST)
-        for j in range(_V, FEATURES):
-            row[k, at + j] = features[k, j]
+            lost[at + v] = fma(head.rate[v], told[2 * _V + v], head.onset[v])
+            gap[at + v] = told[v] - told[3 * _V + v]
+            deviation[at + v] = told[4 * _V + v]
+    # One long loop, of vectors.
+    for i in range(count * _V):
+        gap[i] = exp(-max(lost[i], _ZERO)) * gap[i]
+        deviation[i] = min(max(gap[i] / deviation[i], -_FURTHEST), _FURTHEST)
+    for k in range(count):
+        told, at = row[k, 1 + units :], k * _V
+        for v in range(_V):
+            told[v] = told[3 * _V + v] + gap[at + v]
+            told[FEATURES + v] = deviation[at + v]
 
 
 @compiled
@@ -111,7 +120,7 @@ def look_ahead(
     """Location and scale of patients' vitals ``seconds (n,)`` ahead, to ``(n, V)`` each.
 
     NaN seconds ask for nothing, and what is answered there means nothing. ``row`` holds the
-    outputs; ``parts (6, n, V)`` of the memory as it was after the last reading; ``step (V,)`` the
+    outputs; ``parts (6, n, V)`` of the memory as it was after the last reading; ``step`` (n V,) the
     devices', standardised. Of the head's knots only the two around that time are asked.
     """
     count, end = len(seconds), len(_KNOTS) - 1
@@ -123,17 +132,23 @@ def look_ahead(
                 asked |= ahead.knot[k] == knot
             if asked:
                 _say(row, head.says[knot], knot, begin, min(begin + ROWS, count), ahead)
-    for k in range(count):
-        for v in range(_V):
-            change, pull, wide = (
-                ahead.told[k, v],
-                ahead.told[k, _V + v],
-                ahead.told[k, 2 * _V + v],
-            )
-            last = parts[LAST, k, v]
-            pulled = fma(sigmoid(pull - _THREE), parts[MEAN, k, v] - last, last)
-            location[k, v] = pulled + change
-            scale[k, v] = fma(_LEAST_SCALE, step[v], softplus(wide - _ONE))
+    numbers = count * _V
+    _foretell(
+        ahead.told.reshape((_SAID, ahead.told.shape[1] * _V)),
+        parts.reshape((parts.shape[0], parts.shape[1] * _V)),
+        step[:numbers],
+        location.reshape(location.size),
+        scale.reshape(scale.size),
+    )
+
+
+@compiled
+def _foretell(told: Floats, parts: Floats, step: Floats, location: Floats, scale: Floats) -> None:
+    """The same of what is ``told (3, m)`` of m vitals, one after the other."""
+    for i in range(len(step)):
+        pulled = sigmoid(told[PULL, i] - _THREE) * (parts[MEAN, i] - parts[LAST, i])
+        location[i] = parts[LAST, i] + pulled + told[CHANGE, i]
+        scale[i] = fma(_LEAST_SCALE, step[i], softplus(told[SCALE, i] - _ONE))
 
 
 @compiled
@@ -158,9 +173,11 @@ def _say(row: Floats, says: Floats, knot: int, begin: int, end: int, ahead: Ahea
     for k in range(begin, end):
         if ahead.knot[k] == knot:
             later = ahead.later[k]
-            for c in range(_CHANGES):
-                sooner = (_ONE - later) * ahead.said[k, c]
-                ahead.told[k, c] = fma(later, ahead.said[k, _CHANGES + c], sooner)
+            for part in range(_SAID):
+                for v in range(_V):
+                    before = ahead.said[k, part * _V + v]
+                    after = ahead.said[k, _CHANGES + part * _V + v]
+                    ahead.told[part, k, v] = fma(later, after, (_ONE - later) * before)
 
 
 @compiled

@@ -82,6 +82,8 @@ def ask(
     flags, flat = known.reshape(known.size), value.reshape(value.size)
     total, number = sums.reshape(sums.size), count.reshape(count.size)
     nats = np.empty(cells, dtype=np.float32)
+    told = np.empty((len(rows), _V), dtype=np.int16)
+    wide = np.empty((len(rows), _V), dtype=np.int16)
     for h in range(_COUNT):
         some = False
         for k in range(len(rows)):
@@ -90,24 +92,36 @@ def ask(
                 far = abs(times[k] - at[row, slot] - _HORIZONS[h])
                 if far <= off:
                     best, off = slot, far
-            for v in range(_V):
-                known[k, v] = _ZERO
-                past[0, k, v], past[1, k, v] = _ZERO, _ONE
             if best < 0:
+                for v in range(_V):
+                    told[k, v] = NOTHING
                 continue
             some = True
-            place = best * 2 * _V
+            own = content[row, best * 2 * _V : (best + 1) * 2 * _V]
             for v in range(_V):
-                told = content[row, place + v]
-                there = told != NOTHING and not np.isnan(value[k, v])
-                known[k, v] = _ONE if there else _ZERO
-                past[0, k, v] = np.float32(told) / STEPS
-                past[1, k, v] = np.float32(content[row, place + _V + v]) / STEPS if there else _ONE
+                told[k, v] = own[v]
+                wide[k, v] = own[_V + v]
         if some:
+            _unpack(told.reshape(cells), wide.reshape(cells), flat, location, scale, flags)
             surprise(flat, location[:cells], scale[:cells], finest, nats)
             for i in range(cells):
                 total[i] += nats[i] if flags[i] > _ZERO else _ZERO
                 number[i] += flags[i]
+
+
+@compiled
+def _unpack(
+    told: Words16, wide: Words16, value: Floats, location: Floats, scale: Floats, known: Floats
+) -> None:
+    """What was ``told`` of m vitals, and how ``wide``, as numbers; of others any that do no harm.
+
+    ``known`` is 1 where something was foretold of a ``value`` that there is.
+    """
+    for i in range(len(told)):
+        there = told[i] != NOTHING and not np.isnan(value[i])
+        known[i] = _ONE if there else _ZERO
+        location[i] = np.float32(told[i]) / STEPS
+        scale[i] = np.float32(wide[i]) / STEPS if there else _ONE
 
 
 @compiled

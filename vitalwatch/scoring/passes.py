@@ -110,7 +110,7 @@ def score(
         _pass_time(last_times, mine, now, elapsed)
 
         bring(work.net, 0, network.units, work.row, count)
-        look_ahead(work.row, network.head, elapsed, work.parts, step, work.ahead, location, scale)
+        look_ahead(work.row, network.head, elapsed, work.parts, finest, work.ahead, location, scale)
         _age(work.parts, elapsed)
         value = work.value[:count]
         flat = value.reshape(to - at)
@@ -139,8 +139,8 @@ def score(
         _note_usual(work.parts, usual, begin, end)
         remember(work.parts, value, step)
 
-        write_features(work.parts, elapsed, work.context, work.told)
-        decay(work.told, network.head, work.row, network.units, count)
+        write_features(work.parts, elapsed, work.context, work.row, 1 + network.units)
+        decay(network.head, work.row, network.units, count)
         advance(network.kind, work.row, work.net, network.cell, work.room, count)
         bring(work.net, 0, network.units, work.row, count)
         risk(work.row, network.head, work.logits, count)
@@ -148,7 +148,7 @@ def score(
             _to_hazards(work.logits)
             _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
             _add_up(work.parts, work.held, work.risks, totals[0, begin:end], top[begin:end])
-        note(ring, mine, now, work.row, network.head, work.parts, step, work.ahead, work.past)
+        note(ring, mine, now, work.row, network.head, work.parts, finest, work.ahead, work.past)
         scatter(words, stride, start, mine, work)
     if calibrated:
         rarity(totals[0], tables.sums, tables.log_days, tables.days_beyond, totals[1])

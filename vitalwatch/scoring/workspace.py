@@ -7,11 +7,10 @@ import numpy as np
 from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.compiled import compiled
-from vitalwatch.model.layout import CONTEXT_NAMES, FEATURES
-from vitalwatch.model.layout import DEVIATION as DEVIATIONS
+from vitalwatch.model.layout import CONTEXT_NAMES
 from vitalwatch.scoring import cells, features
 from vitalwatch.scoring.evidence import LIMITS, TERMS
-from vitalwatch.scoring.features import DEVIATION, PARTS
+from vitalwatch.scoring.features import PARTS
 from vitalwatch.scoring.forecast import Ahead, Head
 from vitalwatch.scoring.products import aligned
 
@@ -46,10 +45,10 @@ class Workspace(NamedTuple):
 
     ``record`` (c, S + 9 V + C) of the table; ``net`` (c, S); ``parts`` (6, c, V) of the memory;
     ``context`` (c, C); ``held``, ``risks``, ``outside`` and ``value`` (c, V); ``elapsed`` (c,);
-    ``told`` (c, F) features, ``row`` what multiplies the weights, ``room`` a cell's; ``logits``
-    (c, R V or more); ``ahead`` a forecast's; ``foretold`` (2, c, V) of this reading and ``past``
-    (2, c, V) of an older forecast, of which ``known`` (c, V) is 1 where there is one; ``nats`` (c,
-    V) and how many were ``asked`` (c, V); ``hazards`` (3, c, V).
+    ``row`` (c, ...) what multiplies the weights, ``room`` a cell's; ``logits`` (c, R V or more);
+    ``ahead`` a forecast's; ``foretold`` (2, c, V) of this reading and ``past`` (2, c, V) of an
+    older forecast, of which ``known`` (c, V) is 1 where there is one; ``nats`` (c, V) and how many
+    were ``asked`` (c, V); ``hazards`` (3, c, V).
     """
 
     record: Floats
@@ -61,7 +60,6 @@ class Workspace(NamedTuple):
     outside: Floats
     value: Floats
     elapsed: Floats
-    told: Floats
     row: Floats
     room: cells.Room
     logits: Floats
@@ -77,7 +75,7 @@ class Workspace(NamedTuple):
     def of(cls, network: Network, numbers: int) -> "Workspace":
         """For a network with so many ``numbers`` of state."""
         width, known = vitals.COUNT, len(CONTEXT_NAMES)
-        made = cls(
+        return cls(
             record=aligned(CHUNK, numbers + (PARTS + 3) * width + known),
             net=aligned(CHUNK, numbers),
             parts=aligned(PARTS, CHUNK, width),
@@ -87,7 +85,6 @@ class Workspace(NamedTuple):
             outside=aligned(CHUNK, width),
             value=aligned(CHUNK, width),
             elapsed=aligned(CHUNK),
-            told=aligned(CHUNK, FEATURES),
             row=cells.rows(CHUNK, network.units),
             room=cells.Room.of(network.cell, CHUNK),
             logits=network.head.logits(CHUNK),
@@ -99,9 +96,6 @@ class Workspace(NamedTuple):
             asked=aligned(CHUNK, width),
             hazards=aligned(len(TERMS), CHUNK, width),
         )
-        made.parts[DEVIATION] = 1  # of a patient who is only the neighbour of an odd one
-        made.told[:, DEVIATIONS] = 1
-        return made
 
 
 # Between the table and the workspace numbers are counted without a sign: an index that may be
