@@ -1,6 +1,6 @@
 """The passes of a round of readings over patients' state, compiled.
 
-A round goes through in chunks whose numbers stay in the processor's first cache. Of a chunk, all
+A round goes through in chunks whose numbers stay in the processor's nearest caches. Of a chunk, all
 that is done to each number alone runs along one array with a place for each vital of each patient,
 V of them a patient; such a loop becomes vector instructions.
 """
@@ -145,7 +145,7 @@ def score(
         bring(work.net, 0, network.units, work.row, count)
         risk(work.row, network.head, work.logits, count)
         if calibrated:
-            _to_hazards(work.logits)
+            _to_hazards(work.logits[:count])
             _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
             _add_up(work.parts, work.held, work.risks, totals[0, begin:end], top[begin:end])
         note(ring, mine, now, work.row, network.head, work.parts, finest, work.ahead, work.past)
@@ -240,7 +240,7 @@ def _weigh(value: Floats, terms: Floats, rows: Ints, held: Floats, causes: Bytes
 
 @compiled
 def _to_hazards(logits: Floats) -> None:
-    """Logits to hazards, in their place: those of nobody too, so that it is one loop of vectors."""
+    """Logits to hazards, in their place; what fills rows up too, so that it is one long loop."""
     flat = logits.reshape(logits.size)
     for i in range(len(flat)):
         flat[i] = softplus(flat[i])

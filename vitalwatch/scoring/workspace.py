@@ -14,8 +14,9 @@ from vitalwatch.scoring.features import PARTS
 from vitalwatch.scoring.forecast import Ahead, Head
 from vitalwatch.scoring.products import aligned
 
-CHUNK: Final = 32
-"""Patients of a chunk; a multiple of the rows that products of matrices take at a time."""
+CHUNK: Final = 64
+"""Patients of a chunk, who share the weights that the second cache gives; a multiple of the rows
+that products of matrices take at a time."""
 
 TYPICAL, SPREAD, STEP, LOW_LIMIT, HIGH_LIMIT, LEAST, MOST = range(7)
 """What each vital is measured by, in the order of :func:`scales`."""
