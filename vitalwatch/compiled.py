@@ -15,7 +15,10 @@ from vitalwatch.arrays import Buffer
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-_SELF: Final = Path(__file__).read_bytes()
+_SELF: Final = b"".join(
+    Path(__file__).with_name(name).read_bytes() for name in ("compiled.py", "vectors.py")
+)
+"""What defines intrinsics, which are built in wherever they are called."""
 
 
 def _surroundings(function: Kernel) -> str:
@@ -44,10 +47,9 @@ def _surroundings(function: Kernel) -> str:
 def compiled(function: Kernel) -> Kernel:
     """Compile a loop over arrays at its first call, and keep it on disk for the next process.
 
-    Without relaxed arithmetic: a row has the same bits in any batch and on any processor, but for
-    the last bit of what the C library computes (a power in rarity, an exponential in leaps). Other
-    threads run meanwhile. Where nothing can be kept (a read-only installation without a home) each
-    process compiles anew.
+    Without relaxed arithmetic, and of the C library only with functions that are exact: a row has
+    the same bits in any batch and on any processor. Other threads run meanwhile. Where nothing can
+    be kept (a read-only installation without a home) each process compiles anew.
     """
     function.__qualname__ += f"-{_surroundings(function)}"
     try:

@@ -225,4 +225,5 @@ def test_the_command_prints_a_table() -> None:
     command = [sys.executable, "-m", "tests.benchmarks", "--trial", "--only", "network"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "LSTM step / matrix product" in done.stdout
+    assert "scoring, µs a reading in rounds of 1,000" in done.stdout
     assert "state a patient" in done.stdout

@@ -15,6 +15,7 @@ from vitalwatch.scoring.cells import Room, Weights
 
 ROWS = 32
 HIDDEN = {"rnn": 5, "gru": 64, "lstm": 9, "attention": 12, "tcn": 6}
+STEPS = np.tile(features.STEP, ROWS)
 SAID = len(layout.KNOTS) * 3 * V
 
 
@@ -38,28 +39,26 @@ class Compiled:
         self.units = HIDDEN[kind]
         self.kind, self.weights = CELLS.index(kind), Weights.of(kind, weights)
         self.head = forecast.Head.of(weights)
-        self.room = Room.of(self.weights, ROWS)
-        self.x, self.rows = cells.inputs(ROWS), self.head.rows(ROWS)
+        self.room, self.row = Room.of(self.weights, ROWS), cells.rows(ROWS, self.units)
+        self.ahead, self.logits = forecast.Ahead.of(ROWS), self.head.logits(ROWS)
         self.state = np.zeros((ROWS, made.cell.width), dtype=np.float32)
 
     def read(self, told: Floats, ahead: Floats) -> list[Floats]:
         """Location, scale and logits after a reading with features ``told (n, F)``, and state."""
         count = len(told)
-        said = np.zeros(6 * V, dtype=np.float32)
-        logits = np.zeros((ROWS, len(layout.RISKS) * V), dtype=np.float32)
         location, scale = (np.empty((count, V), dtype=np.float32) for _ in range(2))
-        forecast.decay(told, self.head, self.x, count)
-        cells.advance(self.kind, self.x, self.state, self.weights, self.room, count)
-        forecast.bring(self.state, self.units, self.rows[0], count)
+        self.row[:count, 1 + self.units :][:, :FEATURES] = told
+        forecast.decay(self.head, self.row, self.units, count)
+        cells.advance(self.kind, self.row, self.state, self.weights, self.room, count)
+        cells.bring(self.state, 0, self.units, self.row, count)
         memory = features.Memory.blank(count)
         memory.last[:], memory.mean[:] = told[:, layout.LAST], told[:, layout.MEAN]
-        for k in range(count):
-            forecast.look_ahead(
-                k, self.rows[0], self.head, ahead[k], memory.parts, features.STEP, said,
-                location, scale,
-            )  # fmt: skip
-        forecast.risk(self.state, self.units, self.x, self.head, self.rows[1], logits, count)
-        return [location, scale, logits[:count].copy(), self.state[:count].copy()]
+        forecast.look_ahead(
+            self.row, self.head, ahead, memory.parts, STEPS, self.ahead, location, scale
+        )
+        forecast.risk(self.row, self.head, self.logits, count)
+        logits = self.logits[:count, : len(layout.RISKS) * V].copy()
+        return [location, scale, logits, self.state[:count].copy()]
 
 
 def readings(frames: int, count: int, seed: int) -> tuple[Floats, Floats]:
@@ -110,16 +109,16 @@ def test_a_patient_has_the_same_bits_alone_as_in_company(
 @given(st.floats(0, 1e7))
 def test_a_prediction_at_any_time_lies_between_those_of_its_knots(ahead: float) -> None:
     compiled = Compiled("gru")
-    head = compiled.head._replace(says=np.zeros_like(compiled.head.says))
-    head.says[compiled.units] = np.arange(SAID) / 10  # of the 1 that ends a row
-    forecast.bring(compiled.state, compiled.units, compiled.rows[0], 1)
-    memory = features.Memory.blank(1)
+    weights = forecaster("gru").weights()
+    weights["head.weight"] = np.zeros_like(weights["head.weight"])
+    weights["head.bias"] = (np.arange(SAID) / 10).astype(np.float32)
+    head, memory = forecast.Head.of(weights), features.Memory.blank(1)
 
     def location(seconds: float) -> Floats:
         found, scale = (np.empty((1, V), dtype=np.float32) for _ in range(2))
-        said, time = np.empty(6 * V, dtype=np.float32), np.float32(seconds)
+        time = np.array([seconds], dtype=np.float32)
         forecast.look_ahead(
-            0, compiled.rows[0], head, time, memory.parts, features.STEP, said, found, scale
+            compiled.row, head, time, memory.parts, STEPS, compiled.ahead, found, scale
         )
         return found
 

@@ -21,8 +21,8 @@ from vitalwatch.model import checkpoint, layout
 from vitalwatch.scoring import evidence, features
 from vitalwatch.scoring.evidence import Calibration
 from vitalwatch.scoring.known import follow
-from vitalwatch.scoring.passes import CHUNK
 from vitalwatch.scoring.scorer import Reasons, Scorer, Scores
+from vitalwatch.scoring.workspace import CHUNK
 from vitalwatch.state import Table
 
 PATIENTS = 2 * CHUNK + 7

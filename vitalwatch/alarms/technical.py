@@ -28,6 +28,7 @@ from vitalwatch.alarms.machine import UNKNOWN
 from vitalwatch.alarms.staleness import LOST_INTERVALS, SMOOTHING, Staleness
 from vitalwatch.arrays import Bools, Bytes8, Floats, Ints
 from vitalwatch.compiled import AHEAD, compiled, fetch
+from vitalwatch.scoring.elementary import exp
 from vitalwatch.state import NEVER, Field, Table
 
 CODES: Final = (0.0, -1.0, -32768.0)
@@ -62,6 +63,7 @@ PULSE_MMHG: Final = 3.0
 LOST_MS: Final = 60 * SECOND
 """A vital is lost when it stays away for longer than that and for LOST_INTERVALS."""
 
+_ONE: Final = np.float32(1)
 _RR: Final = vitals.INDEX["rr"]
 _HR: Final = vitals.INDEX["hr"]
 _SPO2: Final = vitals.INDEX["spo2"]
@@ -230,7 +232,7 @@ def _assess(
             if np.isnan(level) or now - at > norm.leap_ms:
                 signals.level[row, k] = value
             else:
-                moved = -np.expm1(-np.float32(now - at) / norm.follow_ms)
+                moved = _ONE - exp(-np.float32(now - at) / norm.follow_ms)
                 signals.level[row, k] = level + (value - level) * moved
         if plausible[_SBP] - plausible[_DBP] <= PULSE_MMHG:
             outside[_SBP] = True

@@ -2,9 +2,10 @@
 
 The formulas are those of :mod:`vitalwatch.model.cells`, which training uses. Each number is the
 same sum in the same order, whichever batch it is in, so a patient's state has the same bits
-everywhere. All steps are called alike: ``x (n, K)`` holds the inputs, a 1 for the bias and zeros;
-``state (n, S)`` is moved on, and begins with the output then; n is even, and of the first ``count``
-patients an odd one's neighbour may be moved on too.
+everywhere. All steps are called alike: a ``row (n, 1 + H + INPUTS or more)`` holds a 1 for the
+bias, room for an output, and the inputs, so that one product of matrices takes it all in; ``state
+(n, S)`` is moved on, and begins with the output then. Rows and rooms have as many places more as
+products fill at a time.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ from vitalwatch.model.layout import (
     TURNS,
 )
 from vitalwatch.scoring.elementary import exp, log1p, sigmoid, softplus, tanh
-from vitalwatch.scoring.products import TOGETHER, aligned, packed, products
+from vitalwatch.scoring.products import packed, products, room, stacked
+from vitalwatch.vectors import fma
 
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
@@ -40,16 +42,17 @@ _D: Final = np.array(DILATIONS, dtype=np.int64)
 
 
 class Weights(NamedTuple):
-    """A cell's weights as :func:`~vitalwatch.scoring.prediction.products` takes them.
+    """A cell's weights as :func:`~vitalwatch.scoring.products.products` takes them.
 
-    Of the recurrent cells: ``entry (K, G)`` of inputs and bias, ``recur (L, G)`` of the output and
-    bias, in torch's order of gates. Of attention also ``look (L, 2 KEY)``, keys and queries, and
-    ``back (KEY, H)``. Of convolutions: ``entry (K, H)``, and ``layers (D, L', H)``, each of the
-    layer's input now, that of some readings ago, and the bias. What a cell lacks is empty.
+    ``entry`` of the whole row, the bias first: of the recurrent cells to their gates in torch's
+    order; but the GRU's last, which is of the inputs alone, has a fourth beside it, of the output
+    alone. Of attention also ``look``, to keys and queries, of the row's bias and output, and
+    ``back`` of what was looked up. Of convolutions ``layers (D, ...)``, each of the bias, the
+    layer's input now, and that of some readings ago. What a cell lacks is empty.
     """
 
+    units: int
     entry: Floats
-    recur: Floats
     look: Floats
     back: Floats
     fading: np.float32
@@ -59,28 +62,42 @@ class Weights(NamedTuple):
     def of(cls, kind: str, of: Mapping[str, Floats]) -> "Weights":
         """Those of a forecaster, by name; ``kind`` is its cell's."""
         part = {name[5:]: value for name, value in of.items() if name.startswith("cell.")}
-        nothing = np.zeros((0, 0), dtype=np.float32)
-        layers = np.zeros((0, 0, 0), dtype=np.float32)
+        nothing = packed(np.zeros((0, 0), dtype=np.float32))
+        layers = nothing[None]
         if kind == "tcn":
-            entry = packed(part["enter.weight"].T, part["enter.bias"][None])
-            parts = zip(part["now"], part["past"], part["bias"], strict=True)
-            layers = np.stack([packed(now, past, bias[None]) for now, past, bias in parts])
-            return cls(entry, nothing, nothing, nothing, _ZERO, layers)
-        entry = packed(part["core.weight_ih_l0"].T, part["core.bias_ih_l0"][None])
-        recur = packed(part["core.weight_hh_l0"].T, part["core.bias_hh_l0"][None])
+            units = len(part["enter.bias"])
+            unused = np.zeros((units, units), dtype=np.float32)
+            entry = packed(part["enter.bias"][None], unused, part["enter.weight"].T)
+            parts = zip(part["bias"], part["now"], part["past"], strict=True)
+            layers = stacked([packed(bias[None], now, past) for bias, now, past in parts])
+            return cls(units, entry, nothing, nothing, _ZERO, layers)
+        into, again = part["core.weight_ih_l0"].T, part["core.weight_hh_l0"].T
+        first, second = part["core.bias_ih_l0"][None], part["core.bias_hh_l0"][None]
+        units = len(again)
+        if kind == "gru":
+            into, first = _beside(into, 2, units), _beside(first, 2, units)
+            again, second = _beside(again, 3, units), _beside(second, 3, units)
+        entry = packed(first + second, again, into)
         if kind != "attention":
-            return cls(entry, recur, nothing, nothing, _ZERO, layers)
+            return cls(units, entry, nothing, nothing, _ZERO, layers)
         both = np.concatenate((part["key.weight"].T, part["query.weight"].T), axis=1)
-        look = packed(both, np.zeros((1, 2 * KEY), dtype=np.float32))
+        look = packed(np.zeros((1, 2 * KEY), dtype=np.float32), both)
         fading = np.float32(softplus(part["fading"][0]))
-        return cls(entry, recur, look, packed(part["back.weight"].T), fading, layers)
+        return cls(units, entry, look, packed(part["back.weight"].T), fading, layers)
+
+
+def _beside(gates: Floats, here: int, units: int) -> Floats:
+    """Four gates of three: the last stays, or goes, ``here``, and nothing is in its other place."""
+    out = np.zeros((len(gates), 4 * units), dtype=np.float32)
+    out[:, : 2 * units] = gates[:, : 2 * units]
+    out[:, here * units : (here + 1) * units] = gates[:, 2 * units :]
+    return out
 
 
 class Room(NamedTuple):
-    """Room to work in for n patients: ``hidden (n, L)`` ends with a 1; the rest as they need it."""
+    """Room to work in for n patients, each of as much as a cell needs."""
 
-    hidden: Floats
-    into: Floats
+    gates: Floats
     again: Floats
     looks: Floats
     context: Floats
@@ -88,90 +105,87 @@ class Room(NamedTuple):
 
     @classmethod
     def of(cls, weights: Weights, count: int) -> "Room":
-        """For ``count`` patients, an even number."""
+        """For ``count`` patients."""
         return cls(
-            hidden=aligned(count, max(len(weights.recur), TOGETHER)),
-            into=aligned(count, weights.entry.shape[1]),
-            again=aligned(count, weights.recur.shape[1] or weights.entry.shape[1]),
-            looks=aligned(count, 2 * KEY),
-            context=aligned(count, KEY),
-            pair=aligned(count, max(weights.layers.shape[1], TOGETHER)),
+            gates=room(count, weights.entry.shape[0] * weights.entry.shape[2]),
+            again=room(count, weights.units),
+            looks=room(count, 2 * KEY),
+            context=room(count, KEY),
+            pair=room(count, 1 + 2 * weights.units),
         )
 
 
+def rows(count: int, units: int) -> Floats:
+    """Room for what is known of ``count`` patients, as all steps take it: a 1, an output with so
+    many ``units``, and the inputs."""
+    row = room(count, 1 + units + INPUTS)
+    row[:, 0] = 1
+    return row
+
+
 @compiled
-def _bring(state: Floats, at: int, units: int, hidden: Floats, count: int) -> None:
-    """``units`` of the state from ``at`` on, and a 1, to ``hidden``."""
+def bring(state: Floats, at: int, units: int, row: Floats, count: int) -> None:
+    """The output, ``units`` of the state from ``at`` on, to its place in each ``row``."""
     for k in range(count):
         for j in range(units):
-            hidden[k, j] = state[k, at + j]
-        hidden[k, units] = _ONE
+            row[k, 1 + j] = state[k, at + j]
 
 
 @compiled
-def rnn(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def rnn(row: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
     """The plain RNN."""
-    units = weights.recur.shape[1]
-    _bring(state, 0, units, room.hidden, count)
-    products(x, weights.entry, room.into, count)
-    products(room.hidden, weights.recur, room.again, count)
+    units, gates = weights.units, room.gates
+    bring(state, 0, units, row, count)
+    products(row, weights.entry, gates, count)
     for k in range(count):
         for j in range(units):
-            state[k, j] = tanh(room.into[k, j] + room.again[k, j])
+            state[k, j] = tanh(gates[k, j])
 
 
 @compiled
-def gru(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def gru(row: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
     """The GRU."""
-    units = weights.recur.shape[1] // 3
-    _bring(state, 0, units, room.hidden, count)
-    products(x, weights.entry, room.into, count)
-    products(room.hidden, weights.recur, room.again, count)
-    into, again = room.into, room.again
+    units, gates = weights.units, room.gates
+    bring(state, 0, units, row, count)
+    products(row, weights.entry, gates, count)
     for k in range(count):
         for j in range(units):
-            reset = sigmoid(into[k, j] + again[k, j])
-            new = tanh(into[k, 2 * units + j] + reset * again[k, 2 * units + j])
-            kept = sigmoid(into[k, units + j] + again[k, units + j])
-            state[k, j] = new + kept * (state[k, j] - new)
+            reset, kept = sigmoid(gates[k, j]), sigmoid(gates[k, units + j])
+            new = tanh(fma(reset, gates[k, 3 * units + j], gates[k, 2 * units + j]))
+            state[k, j] = fma(kept, state[k, j] - new, new)
 
 
 @compiled
-def _lstm(x: Floats, state: Floats, at: int, weights: Weights, room: Room, count: int) -> None:
+def _lstm(row: Floats, state: Floats, at: int, weights: Weights, room: Room, count: int) -> None:
     """The LSTM's step where h begins ``at`` a place of the state, and c follows."""
-    units = weights.recur.shape[1] // 4
-    _bring(state, at, units, room.hidden, count)
-    products(x, weights.entry, room.into, count)
-    products(room.hidden, weights.recur, room.again, count)
-    into, again, cell = room.into, room.again, at + units
+    units, gates, cell = weights.units, room.gates, at + weights.units
+    bring(state, at, units, row, count)
+    products(row, weights.entry, gates, count)
     for k in range(count):
-        for j in range(4 * units):
-            into[k, j] += again[k, j]
+        # Two loops: of one, each round would wait for the one exponential and then the other.
         for j in range(units):
-            kept = sigmoid(into[k, units + j]) * state[k, cell + j]
-            new = sigmoid(into[k, j]) * tanh(into[k, 2 * units + j])
-            state[k, cell + j] = kept + new
+            new = sigmoid(gates[k, j]) * tanh(gates[k, 2 * units + j])
+            state[k, cell + j] = fma(sigmoid(gates[k, units + j]), state[k, cell + j], new)
         for j in range(units):
-            state[k, at + j] = sigmoid(into[k, 3 * units + j]) * tanh(state[k, cell + j])
+            state[k, at + j] = sigmoid(gates[k, 3 * units + j]) * tanh(state[k, cell + j])
 
 
 @compiled
-def lstm(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def lstm(row: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
     """The LSTM."""
-    _lstm(x, state, 0, weights, room, count)
+    _lstm(row, state, 0, weights, room, count)
 
 
 @compiled
-def attention(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def attention(row: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
     """The LSTM that looks back."""
-    units = weights.recur.shape[1] // 4
-    _lstm(x, state, units, weights, room, count)
-    _bring(state, units, units, room.hidden, count)
-    products(room.hidden, weights.look, room.looks, count)
+    units = weights.units
+    _lstm(row, state, units, weights, room, count)
+    bring(state, units, units, row, count)
+    products(row, weights.look, room.looks, count)
     for k in range(count):
-        _look_back(
-            x[k, ELAPSED], state[k], 3 * units, weights.fading, room.looks[k], room.context[k]
-        )
+        elapsed = row[k, 1 + units + ELAPSED]
+        _look_back(elapsed, state[k], 3 * units, weights.fading, room.looks[k], room.context[k])
     products(room.context, weights.back, room.again, count)
     for k in range(count):
         for j in range(units):
@@ -225,20 +239,19 @@ def _look_back(
 
 
 @compiled
-def tcn(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def tcn(row: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
     """The causal convolutions."""
-    units = weights.layers.shape[2]
-    into, again, pair = room.into, room.again, room.pair
-    products(x, weights.entry, into, count)
+    units, into, again, pair = weights.units, room.gates, room.again, room.pair
+    products(row, weights.entry, into, count)
     ring = units + 1
     for layer in range(len(_D)):
         for k in range(count):
             slot = ring + int(state[k, units]) % _D[layer] * units
+            pair[k, 0] = _ONE
             for j in range(units):
-                pair[k, j] = into[k, j]
-                pair[k, units + j] = state[k, slot + j]
+                pair[k, 1 + j] = into[k, j]
+                pair[k, 1 + units + j] = state[k, slot + j]
                 state[k, slot + j] = into[k, j]
-            pair[k, 2 * units] = _ONE
         products(pair, weights.layers[layer], again, count)
         for k in range(count):
             for j in range(units):
@@ -251,22 +264,17 @@ def tcn(x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> N
 
 
 @compiled
-def advance(kind: int, x: Floats, state: Floats, weights: Weights, room: Room, count: int) -> None:
+def advance(
+    kind: int, row: Floats, state: Floats, weights: Weights, room: Room, count: int
+) -> None:
     """The step of the cell that is number ``kind`` of the layout's CELLS."""
     if kind == _RNN:
-        rnn(x, state, weights, room, count)
+        rnn(row, state, weights, room, count)
     elif kind == _GRU:
-        gru(x, state, weights, room, count)
+        gru(row, state, weights, room, count)
     elif kind == _LSTM:
-        lstm(x, state, weights, room, count)
+        lstm(row, state, weights, room, count)
     elif kind == _ATTENTION:
-        attention(x, state, weights, room, count)
+        attention(row, state, weights, room, count)
     else:
-        tcn(x, state, weights, room, count)
-
-
-def inputs(count: int) -> Floats:
-    """Room for the inputs of ``count`` patients, as all steps take them."""
-    x = aligned(count, -(-(INPUTS + 1) // TOGETHER) * TOGETHER)
-    x[:, INPUTS] = 1
-    return x
+        tcn(row, state, weights, room, count)

@@ -120,13 +120,19 @@ def logarithm(total: np.float32) -> np.float32:
 
 
 @compiled
+def _days(log_days: float) -> np.float32:
+    """The power of ten, to a millionth of it."""
+    return exp(_LN10 * np.float32(min(log_days, _MOST_LOG_DAYS)))
+
+
+@compiled
 def rarity(evidence: Floats, sums: Doubles, log_days: Doubles, beyond: float, out: Floats) -> None:
     """Patient-days per alarm episode of quiet patients; ``evidence``, ``out`` (n,).
 
     ``sums``, ``log_days`` and ``beyond`` (days_beyond) as in :class:`Tables`.
     """
     last = len(sums) - 1
-    commonest = np.float32(10.0 ** min(log_days[0], _MOST_LOG_DAYS))
+    commonest = _days(log_days[0])
     for k in range(len(evidence)):
         total = evidence[k]
         if total <= sums[0]:
@@ -140,7 +146,7 @@ def rarity(evidence: Floats, sums: Doubles, log_days: Doubles, beyond: float, ou
                 place += 1
             rate = (log_days[place + 1] - log_days[place]) / (sums[place + 1] - sums[place])
             found = rate * (total - sums[place]) + log_days[place]
-        out[k] = np.float32(10.0 ** min(found, _MOST_LOG_DAYS))
+        out[k] = _days(found)
 
 
 class Tables(NamedTuple):

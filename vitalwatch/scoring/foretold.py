@@ -16,7 +16,7 @@ from vitalwatch.arrays import Floats, Ints, Words16
 from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import HORIZONS
 from vitalwatch.scoring.features import WATCHED
-from vitalwatch.scoring.forecast import Head, look_ahead
+from vitalwatch.scoring.forecast import Ahead, Head, look_ahead
 from vitalwatch.scoring.surprise import surprise
 from vitalwatch.state import NEVER, Field
 
@@ -35,6 +35,7 @@ _MOST: Final = np.float32(2**15 - 1)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
 _HALF: Final = np.float32(0.5)
+_NAN: Final = np.float32(np.nan)
 
 FIELDS: Final = {
     "foretold": Field(np.int16, _COUNT * SLOTS * 2 * _V, NOTHING, vitals.NAMES),
@@ -81,6 +82,8 @@ def ask(
     flags, flat = known.reshape(known.size), value.reshape(value.size)
     total, number = sums.reshape(sums.size), count.reshape(count.size)
     nats = np.empty(cells, dtype=np.float32)
+    told = np.empty((len(rows), _V), dtype=np.int16)
+    wide = np.empty((len(rows), _V), dtype=np.int16)
     for h in range(_COUNT):
         some = False
         for k in range(len(rows)):
@@ -89,24 +92,36 @@ def ask(
                 far = abs(times[k] - at[row, slot] - _HORIZONS[h])
                 if far <= off:
                     best, off = slot, far
-            for v in range(_V):
-                known[k, v] = _ZERO
-                past[0, k, v], past[1, k, v] = _ZERO, _ONE
             if best < 0:
+                for v in range(_V):
+                    told[k, v] = NOTHING
                 continue
             some = True
-            place = best * 2 * _V
+            own = content[row, best * 2 * _V : (best + 1) * 2 * _V]
             for v in range(_V):
-                told = content[row, place + v]
-                there = told != NOTHING and not np.isnan(value[k, v])
-                known[k, v] = _ONE if there else _ZERO
-                past[0, k, v] = np.float32(told) / STEPS
-                past[1, k, v] = np.float32(content[row, place + _V + v]) / STEPS if there else _ONE
+                told[k, v] = own[v]
+                wide[k, v] = own[_V + v]
         if some:
+            _unpack(told.reshape(cells), wide.reshape(cells), flat, location, scale, flags)
             surprise(flat, location[:cells], scale[:cells], finest, nats)
             for i in range(cells):
                 total[i] += nats[i] if flags[i] > _ZERO else _ZERO
                 number[i] += flags[i]
+
+
+@compiled
+def _unpack(
+    told: Words16, wide: Words16, value: Floats, location: Floats, scale: Floats, known: Floats
+) -> None:
+    """What was ``told`` of m vitals, and how ``wide``, as numbers; of others any that do no harm.
+
+    ``known`` is 1 where something was foretold of a ``value`` that there is.
+    """
+    for i in range(len(told)):
+        there = told[i] != NOTHING and not np.isnan(value[i])
+        known[i] = _ONE if there else _ZERO
+        location[i] = np.float32(told[i]) / STEPS
+        scale[i] = np.float32(wide[i]) / STEPS if there else _ONE
 
 
 @compiled
@@ -118,23 +133,32 @@ def note(
     head: Head,
     parts: Floats,
     step: Floats,
-    said: Floats,
+    ahead: Ahead,
     past: Floats,
 ) -> None:
     """Keep what is foretold after these readings, of each horizon that it is time for.
 
-    ``row``, ``head``, ``parts``, ``step`` and ``said`` as :func:`look_ahead` takes them; ``past``
+    ``row``, ``head``, ``parts``, ``step`` and ``ahead`` as :func:`look_ahead` takes them; ``past``
     (2, c, V) is room to work in.
     """
     content, at = ring.content, ring.at
-    for k in range(len(rows)):
-        for h in range(_COUNT):
-            half = times[k] // (_HORIZONS[h] // 2)
-            slot = h * SLOTS + half % SLOTS
-            if at[rows[k], slot] // (_HORIZONS[h] // 2) == half:
+    seconds = np.empty(len(rows), dtype=np.float32)
+    for h in range(_COUNT):
+        some, half = False, _HORIZONS[h] // 2
+        for k in range(len(rows)):
+            turn = times[k] // half
+            slot = h * SLOTS + turn % SLOTS
+            noted = turn * half <= at[rows[k], slot] < (turn + 1) * half
+            seconds[k] = _NAN if noted else _SECONDS[h]
+            some |= not noted
+        if not some:
+            continue
+        look_ahead(row, head, seconds, parts, step, ahead, past[0], past[1])
+        for k in range(len(rows)):
+            if np.isnan(seconds[k]):
                 continue
+            slot = h * SLOTS + times[k] // half % SLOTS
             at[rows[k], slot] = times[k]
-            look_ahead(k, row, head, _SECONDS[h], parts, step, said, past[0], past[1])
             place = slot * 2 * _V
             for v in range(_V):
                 seen = parts[WATCHED, k, v] > _ZERO

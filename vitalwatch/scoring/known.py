@@ -5,6 +5,11 @@ The same code feeds training and the daemon. The memory is that of
 forecast starts from what is known now and not from what was known a reading ago.
 """
 
+from typing import Final
+
+import numpy as np
+
+from vitalwatch import vitals
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import ELAPSED, FEATURES
@@ -19,25 +24,35 @@ from vitalwatch.scoring.features import (
     squash,
 )
 
+_V: Final = vitals.COUNT
+
 
 @compiled
-def write_features(parts: Floats, elapsed: Floats, context: Floats, out: Floats) -> None:
-    """Features ``(n, FEATURES)`` to ``out`` of the first n patients of a memory's ``parts``.
+def write_features(
+    parts: Floats, elapsed: Floats, context: Floats, out: Floats, begin: int
+) -> None:
+    """Features to ``out (n, ...)``, from column ``begin`` on, of a memory's ``parts``.
 
-    ``elapsed (n,)`` seconds since the reading before the one that the memory has just taken in;
-    ``context (n, C)`` as in :data:`vitalwatch.model.layout.CONTEXT_NAMES`.
+    Of its first n patients, ``elapsed (n,)`` seconds since the reading before the one that the
+    memory has just taken in; ``context (n, C)`` as in
+    :data:`vitalwatch.model.layout.CONTEXT_NAMES`.
     """
-    width = parts.shape[2]
-    for k in range(len(elapsed)):
-        for v in range(width):
-            out[k, v] = parts[LAST, k, v]
-            out[k, width + v] = parts[MASK, k, v]
-            out[k, 2 * width + v] = squash(parts[AGE, k, v])
-            out[k, 3 * width + v] = parts[MEAN, k, v]
-            out[k, 4 * width + v] = parts[DEVIATION, k, v]
-        out[k, ELAPSED] = squash(elapsed[k])
+    count = len(elapsed)
+    ages = np.empty((count, _V), dtype=np.float32)
+    flat, seen = ages.reshape(ages.size), parts[AGE].reshape(parts[AGE].size)
+    for i in range(len(flat)):
+        flat[i] = squash(seen[i])
+    for k in range(count):
+        told = out[k, begin:]
+        for v in range(_V):
+            told[v] = parts[LAST, k, v]
+            told[_V + v] = parts[MASK, k, v]
+            told[2 * _V + v] = ages[k, v]
+            told[3 * _V + v] = parts[MEAN, k, v]
+            told[4 * _V + v] = parts[DEVIATION, k, v]
+        told[ELAPSED] = squash(elapsed[k])
         for c in range(ELAPSED + 1, FEATURES):
-            out[k, c] = context[k, c - ELAPSED - 1]
+            told[c] = context[k, c - ELAPSED - 1]
 
 
 @compiled
@@ -54,4 +69,4 @@ def follow(
             for v in range(len(step)):
                 parts[AGE, k, v] = min(parts[AGE, k, v] + elapsed[t, k], NEVER)
         remember(parts, value[t], step)
-        write_features(parts, elapsed[t], context, out[t])
+        write_features(parts, elapsed[t], context, out[t], 0)

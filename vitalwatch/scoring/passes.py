@@ -1,33 +1,20 @@
 """The passes of a round of readings over patients' state, compiled.
 
-A round goes through in chunks whose numbers stay in the processor's first cache. Of a chunk, all
+A round goes through in chunks whose numbers stay in the processor's nearest caches. Of a chunk, all
 that is done to each number alone runs along one array with a place for each vital of each patient,
 V of them a patient; such a loop becomes vector instructions.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from vitalwatch import vitals
 from vitalwatch.arrays import Bytes8, Floats, Ints
 from vitalwatch.compiled import compiled
-from vitalwatch.model.layout import CENTRAL_90, CONTEXT_NAMES, FEATURES, RISKS
-from vitalwatch.model.layout import DEVIATION as DEVIATIONS
-from vitalwatch.scoring import cells, features
-from vitalwatch.scoring.cells import advance
+from vitalwatch.model.layout import CENTRAL_90, RISKS
+from vitalwatch.scoring.cells import advance, bring
 from vitalwatch.scoring.elementary import softplus
-from vitalwatch.scoring.evidence import (
-    LIMITS,
-    RISK,
-    TERMS,
-    Tables,
-    danger,
-    hazard,
-    level,
-    logarithm,
-    rarity,
-)
+from vitalwatch.scoring.evidence import RISK, Tables, danger, hazard, level, logarithm, rarity
 from vitalwatch.scoring.features import (
     AGE,
     DEVIATION,
@@ -40,15 +27,27 @@ from vitalwatch.scoring.features import (
 from vitalwatch.scoring.features import (
     NEVER as UNSEEN,
 )
-from vitalwatch.scoring.forecast import Head, bring, decay, look_ahead, risk
+from vitalwatch.scoring.forecast import decay, look_ahead, risk
 from vitalwatch.scoring.foretold import Ring, ask, note
 from vitalwatch.scoring.known import write_features
-from vitalwatch.scoring.products import aligned
 from vitalwatch.scoring.surprise import surprise
+from vitalwatch.scoring.workspace import (
+    CHUNK,
+    HIGH_LIMIT,
+    LEAST,
+    LOCATION,
+    LOW_LIMIT,
+    MOST,
+    SCALE,
+    SPREAD,
+    STEP,
+    TYPICAL,
+    Network,
+    Workspace,
+    gather,
+    scatter,
+)
 from vitalwatch.state import NEVER
-
-CHUNK: Final = 32
-"""Patients of a chunk; an even number, as the products of matrices ask."""
 
 FADING_SECONDS: Final = np.float32(1200)
 """A vital's part in the evidence, but for its risk, fades over so long after it was last seen."""
@@ -60,102 +59,12 @@ SURPRISE, NEXT, EXPECTED, LOW, HIGH, LEVEL, DANGER = range(ANSWERS)
 """What is answered of each vital, in its order; NEXT is the surprise after the forecast of this
 reading alone, SURPRISE the mean of it and of those after older forecasts."""
 
-TYPICAL, SPREAD, STEP, LOW_LIMIT, HIGH_LIMIT, LEAST, MOST = range(7)
-"""What each vital is measured by, in the order of :func:`scales`."""
-
-LOCATION, SCALE = range(2)
-"""What is foretold of each vital."""
-
 _CENTRAL_90: Final = np.float32(CENTRAL_90)
 _RISKS: Final = len(RISKS)
 _LEAST: Final = np.float32(1e-20)
 _NAN: Final = np.float32(np.nan)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
-
-
-def scales() -> Floats:
-    """What vitals are measured by ``(7, CHUNK V)``: STEP and limits standardised, LEAST and MOST
-    the plausible range in the vitals' units."""
-    rows = (features.TYPICAL, features.SPREAD, features.STEP, *LIMITS)
-    return np.tile(np.stack((*rows, *vitals.bounds("plausible"))), (1, CHUNK))
-
-
-class Network(NamedTuple):
-    """A forecaster as :func:`score` takes it: which cell, with how many units, and its weights."""
-
-    kind: int
-    units: int
-    cell: cells.Weights
-    head: Head
-
-
-class Workspace(NamedTuple):
-    """Room for a chunk: c patients, S numbers of a cell's state, V vitals.
-
-    ``record`` (c, S + 9 V + C) of the table; ``net`` (c, S); ``parts`` (6, c, V) of the memory;
-    ``context`` (c, C); ``held``, ``risks``, ``outside`` and ``value`` (c, V); ``elapsed`` (c,);
-    ``told`` (c, F) features, ``x`` and ``rows`` what multiplies the weights, ``room`` a cell's;
-    ``logits`` (c, R V); ``said`` (6 V,); ``foretold`` (2, c, V) of this reading and ``past`` (2, c,
-    V) of an older forecast, of which ``known`` (c, V) is 1 where there is one; ``nats`` (c, V) and
-    how many were ``asked`` (c, V); ``hazards`` (3, c, V).
-    """
-
-    record: Floats
-    net: Floats
-    parts: Floats
-    context: Floats
-    held: Floats
-    risks: Floats
-    outside: Floats
-    value: Floats
-    elapsed: Floats
-    told: Floats
-    x: Floats
-    row: Floats
-    wide_row: Floats
-    room: cells.Room
-    logits: Floats
-    said: Floats
-    foretold: Floats
-    past: Floats
-    known: Floats
-    nats: Floats
-    asked: Floats
-    hazards: Floats
-
-    @classmethod
-    def of(cls, network: Network, numbers: int) -> "Workspace":
-        """For a network with so many ``numbers`` of state."""
-        width, known = vitals.COUNT, len(CONTEXT_NAMES)
-        row, wide_row = network.head.rows(CHUNK)
-        made = cls(
-            record=aligned(CHUNK, numbers + (PARTS + 3) * width + known),
-            net=aligned(CHUNK, numbers),
-            parts=aligned(PARTS, CHUNK, width),
-            context=aligned(CHUNK, known),
-            held=aligned(CHUNK, width),
-            risks=aligned(CHUNK, width),
-            outside=aligned(CHUNK, width),
-            value=aligned(CHUNK, width),
-            elapsed=aligned(CHUNK),
-            told=aligned(CHUNK, FEATURES),
-            x=cells.inputs(CHUNK),
-            row=row,
-            wide_row=wide_row,
-            room=cells.Room.of(network.cell, CHUNK),
-            logits=aligned(CHUNK, network.head.risks.shape[1]),
-            said=aligned(6 * width),
-            foretold=aligned(2, CHUNK, width),
-            past=aligned(2, CHUNK, width),
-            known=aligned(CHUNK, width),
-            nats=aligned(CHUNK, width),
-            asked=aligned(CHUNK, width),
-            hazards=aligned(len(TERMS), CHUNK, width),
-        )
-        made.parts[DEVIATION] = 1  # of a patient who is only the neighbour of an odd one
-        made.told[:, DEVIATIONS] = 1
-        return made
 
 
 @compiled
@@ -197,14 +106,11 @@ def score(
         end = min(begin + CHUNK, len(rows))
         count, at, to = end - begin, begin * width, end * width
         mine, now, elapsed = rows[begin:end], times[begin:end], work.elapsed[:count]
-        _gather(words, stride, start, mine, work)
+        gather(words, stride, start, mine, work)
         _pass_time(last_times, mine, now, elapsed)
 
-        bring(work.net, network.units, work.row, count)
-        for k in range(count):
-            look_ahead(
-                k, work.row, network.head, elapsed[k], work.parts, step, work.said, location, scale
-            )
+        bring(work.net, 0, network.units, work.row, count)
+        look_ahead(work.row, network.head, elapsed, work.parts, finest, work.ahead, location, scale)
         _age(work.parts, elapsed)
         value = work.value[:count]
         flat = value.reshape(to - at)
@@ -233,87 +139,19 @@ def score(
         _note_usual(work.parts, usual, begin, end)
         remember(work.parts, value, step)
 
-        write_features(work.parts, elapsed, work.context, work.told)
-        decay(work.told, network.head, work.x, count)
-        advance(network.kind, work.x, work.net, network.cell, work.room, count)
-        risk(work.net, network.units, work.x, network.head, work.wide_row, work.logits, count)
+        write_features(work.parts, elapsed, work.context, work.row, 1 + network.units)
+        decay(network.head, work.row, network.units, count)
+        advance(network.kind, work.row, work.net, network.cell, work.room, count)
+        bring(work.net, 0, network.units, work.row, count)
+        risk(work.row, network.head, work.logits, count)
         if calibrated:
+            _to_hazards(work.logits[:count])
             _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
             _add_up(work.parts, work.held, work.risks, totals[0, begin:end], top[begin:end])
-        bring(work.net, network.units, work.row, count)
-        note(ring, mine, now, work.row, network.head, work.parts, step, work.said, work.past)
-        _scatter(words, stride, start, mine, work)
+        note(ring, mine, now, work.row, network.head, work.parts, finest, work.ahead, work.past)
+        scatter(words, stride, start, mine, work)
     if calibrated:
         rarity(totals[0], tables.sums, tables.log_days, tables.days_beyond, totals[1])
-
-
-# Between the table and the workspace numbers are counted without a sign: an index that may be
-# below 0 is first tested for meaning one from the end, and the loop does not become vectors.
-
-
-@compiled
-def _gather(
-    words: Floats, stride: np.uint64, start: np.uint64, rows: Ints, work: Workspace
-) -> None:
-    """Bring the records of ``rows`` (n,) in.
-
-    First by as few instructions as can be, so that the processor waits for many records, each
-    somewhere else in memory, at the same time; only then is each put in its places.
-    """
-    record, net, context = work.record, work.net, work.context
-    parts, held, risks, outside = work.parts, work.held, work.risks, work.outside
-    numbers, width = np.uint64(net.shape[1]), np.uint64(held.shape[1])
-    for k in range(len(rows)):
-        at = np.uint64(rows[k]) * stride + start
-        for j in range(np.uint64(record.shape[1])):
-            record[k, j] = words[at + j]
-    for k in range(len(rows)):
-        at = np.uint64(0)
-        for j in range(numbers):
-            net[k, j] = record[k, j]
-        at += numbers
-        for part in range(PARTS):
-            for v in range(width):
-                parts[part, k, v] = record[k, at + v]
-            at += width
-        for v in range(width):
-            held[k, v] = record[k, at + v]
-        at += width
-        for v in range(width):
-            risks[k, v] = record[k, at + v]
-        at += width
-        for v in range(width):
-            outside[k, v] = record[k, at + v]
-        at += width
-        for j in range(np.uint64(context.shape[1])):
-            context[k, j] = record[k, at + j]
-
-
-@compiled
-def _scatter(
-    words: Floats, stride: np.uint64, start: np.uint64, rows: Ints, work: Workspace
-) -> None:
-    """Put the records of ``rows`` (n,) back, but for the context, which is only read here."""
-    net, parts = work.net, work.parts
-    held, risks, outside = work.held, work.risks, work.outside
-    numbers, width = np.uint64(net.shape[1]), np.uint64(held.shape[1])
-    for k in range(len(rows)):
-        at = np.uint64(rows[k]) * stride + start
-        for j in range(numbers):
-            words[at + j] = net[k, j]
-        at += numbers
-        for part in range(PARTS):
-            for v in range(width):
-                words[at + v] = parts[part, k, v]
-            at += width
-        for v in range(width):
-            words[at + v] = held[k, v]
-        at += width
-        for v in range(width):
-            words[at + v] = risks[k, v]
-        at += width
-        for v in range(width):
-            words[at + v] = outside[k, v]
 
 
 @compiled
@@ -401,7 +239,15 @@ def _weigh(value: Floats, terms: Floats, rows: Ints, held: Floats, causes: Bytes
 
 
 @compiled
-def _add_risks(logits: Floats, parts: Floats, factors: Floats, risks: Floats, count: int) -> None:
+def _to_hazards(logits: Floats) -> None:
+    """Logits to hazards, in their place; what fills rows up too, so that it is one long loop."""
+    flat = logits.reshape(logits.size)
+    for i in range(len(flat)):
+        flat[i] = softplus(flat[i])
+
+
+@compiled
+def _add_risks(hazards: Floats, parts: Floats, factors: Floats, risks: Floats, count: int) -> None:
     """Each vital's hazard by its risks; none of what was never seen.
 
     Only the first of the risks says which vital it is (who becomes critical within a quarter of an
@@ -412,11 +258,11 @@ def _add_risks(logits: Floats, parts: Floats, factors: Floats, risks: Floats, co
         first, all_of_it = _ZERO, _ZERO
         for v in range(width):
             seen = _ONE if parts[WATCHED, k, v] > _ZERO else _ZERO
-            risks[k, v] = seen * factors[RISK, v] * softplus(logits[k, v])
+            risks[k, v] = seen * factors[RISK, v] * hazards[k, v]
             first += risks[k, v]
             all_of_it += risks[k, v]
             for r in range(1, _RISKS):
-                all_of_it += seen * factors[RISK + r, v] * softplus(logits[k, r * width + v])
+                all_of_it += seen * factors[RISK + r, v] * hazards[k, r * width + v]
         grown = all_of_it / max(first, _LEAST)
         for v in range(width):
             risks[k, v] = risks[k, v] * grown

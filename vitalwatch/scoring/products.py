@@ -1,21 +1,23 @@
 """Products of matrices for a few patients at a time, compiled.
 
-Every number is the same sum in the same order, whichever batch it is in and whichever processor
-computes it, so that a patient's score has the same bits everywhere.
+Every number is the same sum in the same order, each product added to it with one rounding,
+whichever batch it is in and whichever processor computes it, so that a patient's score has the same
+bits everywhere.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from vitalwatch.arrays import Floats
 from vitalwatch.compiled import compiled
+from vitalwatch.vectors import COLUMNS, ROWS, multiply
 
-TOGETHER: Final = 4
-"""So many products go into a sum each time that it is loaded and stored."""
+MOST_ROWS: Final = 8
+"""No processor takes more rows at a time; they always divide this."""
 
 _CACHE_LINE: Final = 64
-_ZERO: Final = np.float32(0)
 
 
 def aligned(*shape: int) -> Floats:
@@ -26,33 +28,43 @@ def aligned(*shape: int) -> Floats:
     return block[start : start + size].view(np.float32).reshape(shape)
 
 
-def packed(*parts: Floats, width: int = 0) -> Floats:
-    """Rows one after the other, filled up with zeros to so many columns (or none), and to as many
-    rows as :func:`products` takes at a time.
+def room(count: int, width: int) -> Floats:
+    """Zeros for ``count`` rows of ``width`` numbers, and for as many more of both as
+    :func:`products` fills at a time."""
+    return aligned(-(-count // MOST_ROWS) * MOST_ROWS, -(-width // COLUMNS) * COLUMNS)
+
+
+def packed(*parts: Floats) -> Floats:
+    """Rows ``(K, m)`` one after the other as :func:`products` takes them, ``(P, K, COLUMNS)``.
+
+    Panels of some columns each, the last filled up with zeros, so that the weights which are used
+    one after the other lie so.
     """
     rows = np.concatenate(parts)
-    out = aligned(-(-len(rows) // TOGETHER) * TOGETHER, width or rows.shape[1])
-    out[: len(rows), : rows.shape[1]] = rows
+    panels = -(-rows.shape[1] // COLUMNS)
+    out = aligned(panels, len(rows), COLUMNS)
+    for panel in range(panels):
+        part = rows[:, panel * COLUMNS : (panel + 1) * COLUMNS]
+        out[panel, :, : part.shape[1]] = part
+    return out
+
+
+def stacked(parts: Sequence[Floats]) -> Floats:
+    """Packed weights of one shape, one after the other."""
+    out = aligned(len(parts), *parts[0].shape)
+    for place, part in zip(out, parts, strict=True):
+        place[:] = part
     return out
 
 
 @compiled
 def products(x: Floats, weights: Floats, out: Floats, count: int) -> None:
-    """Matrix product of ``count`` rows of ``x`` (n, K) and ``weights`` (K, m), to ``out`` (n, m).
+    """Matrix product of ``count`` rows of ``x`` and packed ``weights`` (P, K, COLUMNS), to ``out``.
 
-    Two rows at a time, which share the weights that are loaded: of an odd ``count`` the row after
-    it comes along, whatever that holds.
+    Of ``x`` (n, K or more) the first K columns; ``out`` (n, P COLUMNS). Some rows at a time, which
+    share the weights that are loaded: the rows after ``count`` until then come along, whatever
+    they hold.
     """
-    for i in range(0, count, 2):
-        for j in range(weights.shape[1]):
-            out[i, j] = _ZERO
-            out[i + 1, j] = _ZERO
-    for k in range(0, len(weights), TOGETHER):
-        for i in range(0, count, 2):
-            a0, a1, a2, a3 = x[i, k], x[i, k + 1], x[i, k + 2], x[i, k + 3]
-            b0, b1, b2, b3 = x[i + 1, k], x[i + 1, k + 1], x[i + 1, k + 2], x[i + 1, k + 3]
-            for j in range(weights.shape[1]):
-                w0, w1 = weights[k, j], weights[k + 1, j]
-                w2, w3 = weights[k + 2, j], weights[k + 3, j]
-                out[i, j] = out[i, j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                out[i + 1, j] = out[i + 1, j] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
+    for panel in range(len(weights)):
+        for i in range(0, count, ROWS):
+            multiply(x, i, weights, panel, out)

@@ -10,9 +10,8 @@ from vitalwatch.arrays import Bytes8, Floats, Ints
 from vitalwatch.model import layout
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.model.layout import CELLS, CONTEXT_NAMES
-from vitalwatch.scoring import cells, evidence, features, forecast, foretold, passes
+from vitalwatch.scoring import cells, evidence, features, forecast, foretold, passes, workspace
 from vitalwatch.scoring.evidence import Calibration
-from vitalwatch.scoring.passes import Workspace
 from vitalwatch.state import NEVER, Field, Table
 
 _SIDE_BY_SIDE: Final = ("network", "memory", "held", "risks", "outside", "context")
@@ -98,14 +97,14 @@ class Scorer:
             }
             | foretold.FIELDS
         )
-        self._network = passes.Network(
+        self._network = workspace.Network(
             CELLS.index(model.cell),
             model.hidden,
             cells.Weights.of(model.cell, model.weights),
             forecast.Head.of(model.weights),
         )
-        self._work = Workspace.of(self._network, numbers)
-        self._scales = passes.scales()
+        self._work = workspace.Workspace.of(self._network, numbers)
+        self._scales = workspace.scales()
         self._calibration = evidence.NOTHING
         self._tables = self._calibration.tables()
 
