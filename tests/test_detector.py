@@ -285,7 +285,7 @@ def test_a_fall_the_network_did_not_expect_is_explained_by_the_vital_that_fell()
     generator = np.random.default_rng(2)
     hr = np.round(78 + generator.normal(0, 1.0, len(seconds)))
     spo2 = np.round(97 + generator.normal(0, 0.3, len(seconds)))
-    spo2[-60:] = 84
+    spo2[-60:] = 79
     detection = Detector(detector_model(), config.Alarms()).process(
         [
             readings(
@@ -297,7 +297,7 @@ def test_a_fall_the_network_did_not_expect_is_explained_by_the_vital_that_fell()
     assert first.time >= int(seconds[-60]) * 1000
     assert first.drivers[0].vital == "spo2"
     assert first.drivers[0].share > 0.5
-    assert "SpO2 84 % (expected 9" in first.sentence
+    assert "SpO2 79 % (expected 9" in first.sentence
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 17, 100, 1000])

@@ -15,6 +15,8 @@ import pytest
 
 from vitalwatch import config, messages
 from vitalwatch.commands.main import COMMANDS
+from vitalwatch.evaluation import card
+from vitalwatch.model import checkpoint
 from vitalwatch.stream import kafka
 from vitalwatch.stream.broker import TopicPartition
 
@@ -116,3 +118,17 @@ def test_every_path_named_exists() -> None:
     assert paths
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("begin", [card.BEGIN, card.RECORDED])
+def test_figures_of_alarms_are_those_of_the_model_card(begin: str) -> None:
+    told = [
+        text.partition(begin)[2].partition(card.END)[0]
+        for text in (README, checkpoint.SHIPPED.with_suffix(".md").read_text())
+    ]
+    assert told[0] == told[1]
+    assert told[0].count("|") > 10
+
+
+def test_the_model_card_is_of_the_model_that_ships() -> None:
+    assert checkpoint.load().fingerprint in checkpoint.SHIPPED.with_suffix(".md").read_text()

@@ -57,10 +57,15 @@ def test_bad_connections_leave_no_trace(kind: str, site_faults: Faults) -> None:
 
 
 def test_state_comes_from_snapshots_and_alarms_come_and_go(faults: Faults) -> None:
-    if not faults.kills:
-        faults.kill(Random(1))
+    def from_snapshots() -> int:
+        return [told["state_from"] for told in faults.course.takeovers()].count("snapshot")
+
+    # Of the tests above only some may have run in this process, and before the first snapshot.
+    for number in range(6):
+        if faults.kills and from_snapshots() > 2:
+            break
+        faults.kill(Random(number))
         faults.course.prove()
-    origins = [told["state_from"] for told in faults.course.takeovers()]
-    assert origins.count("snapshot") > 2
+    assert from_snapshots() > 2
     assert {"raised", "cleared"} <= faults.course.oracle.events.keys()
     assert all(faults.course.oracle.checked.values())

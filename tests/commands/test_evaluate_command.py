@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vitalwatch.commands.main import main
-from vitalwatch.evaluation import learned
+from vitalwatch.evaluation import card, learned
+from vitalwatch.model import checkpoint
 
 SMALL = ["--patients", "12", "--hours", "4", "--interval", "60"]
 
@@ -51,6 +52,24 @@ def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(
     assert "sepsis, charted hourly (cinc2019-sample)" in printed.out
 
 
+def test_a_card_is_written_from_what_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording(tmp_path)
+    path = tmp_path / "card.md"
+    words = ["--full", "--recordings", str(tmp_path), "--card", str(path)]
+    assert main(["evaluate", *words, "--patients", "24", "--hours", "12", "--interval", "60"]) == 0
+    text, printed = path.read_text(), capsys.readouterr().out
+    assert checkpoint.load().fingerprint in text
+    assert str(tmp_path) not in text
+    assert "nan" not in text
+    for part in (card.BEGIN, card.RECORDED):
+        assert text.count(part) == 1
+    assert "sepsis, charted hourly: early at ≤ 2 a day" in text
+    assert "top driver right in" in text
+    assert "top driver right in" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
@@ -60,6 +79,8 @@ def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(
         (["--full", "--output", "/dev/null/x"], 78, "/dev/null"),
         (["--full", "--beside", "nowhere.safetensors"], 78, "nowhere.safetensors"),
         (["--full", "--patients", "0"], 2, "--patients"),
+        (["--full", "--card", "x.md"], 2, "--recordings"),
+        (["--seed", "500000"], 2, "--seed"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_work(

@@ -33,7 +33,7 @@ def test_a_forecaster_is_written_with_its_card_and_its_learning_curve(
 ) -> None:
     path = tmp_path / "gru.safetensors"
     assert train(path, "--rounds", "1") == 0
-    assert "auroc 60 min" in capsys.readouterr().err
+    assert "auroc critical within 60 min" in capsys.readouterr().err
     made = checkpoint.load(path)
     assert (made.cell, made.hidden) == ("gru", 6)
     assert made.card == json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

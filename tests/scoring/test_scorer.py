@@ -209,7 +209,9 @@ def test_a_reason_tells_the_normal_before_the_reading_and_the_value_after_it() -
 def test_but_for_its_risk_a_vital_that_was_seen_long_ago_has_no_part_in_the_evidence() -> None:
     bench, row = Bench(1), np.array([0])
     bench.step(row, np.array([START]), reading(hr=170, spo2=97))
-    tails = dataclasses.replace(CALIBRATION, weights=CALIBRATION.weights.copy())
+    tails = dataclasses.replace(
+        CALIBRATION, weights=CALIBRATION.weights.copy(), pace=np.zeros_like(CALIBRATION.pace)
+    )
     tails.weights[evidence.RISK :] = -np.inf  # the network's own say, which knows of ages
     found = [
         bench.scorer.step(row, np.array([START + after]), reading(spo2=97), tails).evidence[0]
@@ -217,6 +219,19 @@ def test_but_for_its_risk_a_vital_that_was_seen_long_ago_has_no_part_in_the_evid
     ]
     assert found[0] > -8
     assert found[1] == pytest.approx(-9)
+
+
+def test_the_pace_of_readings_is_added_to_the_evidence() -> None:
+    pace = np.array([-1, -0.5, 0, 0.5, 1], dtype=np.float32)
+    for seconds, added in ((1, -1), (5, -0.5), (60, 0.5), (300, 1), (4000, 1), (0.2, -1)):
+        found = []
+        for by in (pace, np.zeros_like(pace)):
+            bench, row = Bench(1), np.array([0])
+            bench.step(row, np.array([START]), reading(hr=80, spo2=97))
+            tables = dataclasses.replace(CALIBRATION, pace=by)
+            at = np.array([START + round(1000 * seconds)])
+            found.append(bench.scorer.step(row, at, reading(hr=90, spo2=93), tables).evidence[0])
+        assert found[0] - found[1] == pytest.approx(added, abs=1e-5)
 
 
 def test_a_reading_in_which_nothing_is_measured_moves_time_alone() -> None:

@@ -170,8 +170,10 @@ def test_saying_how_often_a_risk_comes_true_has_a_risk_term_of_one() -> None:
         model.risk.bias.fill_(float(np.log(share / (1 - share))))
     state = model.cell.blank(len(chunk.fresh))
     found, _ = objective.measure(model, Batch.of(chunk, CPU), state)
-    assert found.came[:-1].mean().item() == pytest.approx(share)
-    assert found.terms(torch.full((3, 8), share))[2].item() == pytest.approx(1, abs=1e-4)
+    assert found.came[:-2].mean().item() == pytest.approx(share)
+    assert found.terms(torch.full((len(layout.CHANCES) + 2, layout.V), share))[
+        2
+    ].item() == pytest.approx(1, abs=1e-4)
 
 
 def test_saying_how_often_an_event_is_under_way_has_an_event_term_of_one() -> None:
@@ -185,8 +187,22 @@ def test_saying_how_often_an_event_is_under_way_has_an_event_term_of_one() -> No
         model.risk.weight.zero_()
         model.risk.bias.fill_(float(np.log(np.expm1(-np.log1p(-share) / layout.V))))
     found, _ = objective.measure(model, Batch.of(chunk, CPU), model.cell.blank(len(chunk.fresh)))
-    assert found.came[-1, 0].item() == pytest.approx(share)
-    assert found.terms(torch.full((3, 8), share))[3].item() == pytest.approx(1, abs=1e-4)
+    assert found.came[-2, 0].item() == pytest.approx(share)
+    assert found.terms(torch.full((len(layout.CHANCES) + 2, layout.V), share))[
+        3
+    ].item() == pytest.approx(1, abs=1e-4)
+
+
+def test_events_of_real_people_are_a_term_of_their_own() -> None:
+    model = fitting.begin(PLAN, CPU).model
+    chunk = next(streams.chunks(Job("train", 1, TINY)))
+    base, state = objective.unknown_base(CPU), model.cell.blank(len(chunk.fresh))
+    before, _ = objective.measure(model, Batch.of(chunk, CPU), state)
+    assert before.terms(base)[4].item() == 0
+    chunk.real[:] = True
+    after, _ = objective.measure(model, Batch.of(chunk, CPU), state)
+    assert after.terms(base)[3].item() == 0
+    assert after.terms(base)[4].item() == before.terms(base)[3].item() > 0
 
 
 def test_a_vital_that_was_never_seen_has_no_part_in_an_event() -> None:

@@ -1,9 +1,13 @@
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulator import Ward
 from vitalwatch import vitals
-from vitalwatch.arrays import Bools, Floats
+from vitalwatch.arrays import Floats
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.training import streams
@@ -47,7 +51,7 @@ def test_chunks_are_of_the_shapes_that_are_told(made: list[Chunk]) -> None:
         assert chunk.features.shape == (TINY.frames, patients, layout.FEATURES)
         assert chunk.value.shape == chunk.counts.shape == (TINY.frames, patients, V)
         assert chunk.later_value.shape == (len(layout.HORIZONS), later, patients, V)
-        assert chunk.risk.shape == (later, patients, len(layout.WITHIN), V)
+        assert chunk.risk.shape == (later, patients, len(layout.CHANCES), V)
         assert chunk.risk_counts.shape == chunk.risk.shape
         assert chunk.event.shape == chunk.event_counts.shape == (later, patients)
 
@@ -141,9 +145,8 @@ def test_what_is_not_normal_is_no_target() -> None:
 
 def test_the_time_to_danger_is_that_of_the_true_levels() -> None:
     _, times, _, levels = some_ward()
-    until = streams._seconds_to_critical(levels, times)
-    low, high = layout.critical_range()
-    beyond: Bools = (levels < low) | (levels > high)
+    beyond = streams.outside(levels, layout.CHANCES[0])
+    until = streams.seconds_until(beyond, times, 0)
     assert beyond.any()
     for frame, row, vital in zip(*np.nonzero(np.isfinite(until)), strict=True):
         wait = round(float(until[frame, row, vital]) / 60)
@@ -151,6 +154,25 @@ def test_the_time_to_danger_is_that_of_the_true_levels() -> None:
         assert not beyond[frame : frame + wait, row, vital].any()
     nowhere = ~np.isfinite(until[0])
     assert not beyond[:, nowhere].any()
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 5))
+def test_what_does_not_stay_so_for_long_enough_does_not_count(
+    course: list[bool], minutes: int
+) -> None:
+    beyond = np.array(course)[:, None, None]
+    times = 60_000 * np.arange(len(course))[:, None]
+    until = streams.seconds_until(beyond, times, 60.0 * minutes)[:, 0, 0]
+    stretches = [list(of) for _, of in itertools.groupby(range(len(course)), course.__getitem__)]
+    long = {
+        place
+        for stretch in stretches
+        for place in stretch
+        if course[place] and (len(stretch) >= minutes or stretch[-1] == len(course) - 1)
+    }
+    for place, found in enumerate(until.tolist()):
+        ahead = [60.0 * (each - place) for each in long if each >= place]
+        assert found == min(ahead, default=np.inf)
 
 
 def test_what_is_shown_is_corrupted_and_what_is_asked_for_is_not() -> None:

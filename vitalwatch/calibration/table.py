@@ -55,7 +55,9 @@ def made(start: Calibration, watched: Watched, prior_days: float) -> tuple[Calib
         except ValueError:
             break
         own = log_days(replace(start, sums=table.levels, log_days=table.log_days), levels)
+        # Ever so little more at each level: what cannot be told apart would have no inverse.
         mixed = np.maximum.accumulate(share * own + (1 - share) * before)
+        mixed += 1e-4 * np.arange(_LEVELS)
         found, promised = replace(start, sums=levels, log_days=mixed), table.promised
     return found, promised
 

@@ -147,7 +147,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments)
     model = checkpoint.load(settings.model.path)
-    others = [(path.stem, checkpoint.load(path)) for path in arguments.beside]
+    paths = [*sorted(checkpoint.FAMILY.glob("*.safetensors")), *arguments.beside]
+    others = [(path.stem, checkpoint.load(path)) for path in paths]
     console = Console(file=sys.stderr)
     out = Console(soft_wrap=True, highlight=False, markup=False)
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())

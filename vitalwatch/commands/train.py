@@ -26,7 +26,7 @@ MOST_PROCESSES = 14
 EXAMPLES = """\
 examples:
   vitalwatch train -o model.safetensors --recordings DIR
-                                                   the model that ships, in half an hour
+                                                   the model that ships, in some forty minutes
   vitalwatch train -o small.safetensors --hidden 16 --rounds 2
                                                    a quick one, to try things out
   vitalwatch train -o gru.safetensors --cell gru --recordings DIR
@@ -56,7 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write")
     parser.add_argument("--cell", choices=CELLS, default="lstm", help="[default: lstm]")
     parser.add_argument("--hidden", type=int, default=64, help="units [default: 64]")
-    parser.add_argument("--rounds", type=int, default=200, help="fresh wards [default: 200]")
+    parser.add_argument("--rounds", type=int, default=120, help="fresh wards [default: 120]")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
     parser.add_argument("--patients", type=int, default=32, help="a ward's [default: 32]")
     parser.add_argument(
@@ -145,14 +145,13 @@ def _device(name: str) -> "torch.device":
 
 def _plan(arguments: argparse.Namespace) -> "Plan":
     from vitalwatch.training import fitting
-    from vitalwatch.training.streams import Size
 
     return fitting.Plan(
         cell=arguments.cell,
         hidden=arguments.hidden,
         seed=arguments.seed,
         rounds=arguments.rounds,
-        size=Size(arguments.patients, fitting.ROUND.chunks, fitting.ROUND.frames),
+        size=fitting.ROUND._replace(patients=arguments.patients),
         rate=arguments.rate,
         recordings=arguments.recordings,
     )

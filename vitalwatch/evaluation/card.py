@@ -4,6 +4,7 @@ Every figure is one that the same run of `vitalwatch evaluate` found, or that st
 file from its training; none is written by hand.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +91,7 @@ def _on_simulated(found: Comparison, whole: Found) -> Iterable[str]:
     best = _best(found, whole, "caught", _RATE)
     simple = _best(found, whole, "caught", _RATE, without=(Trees.name,))
     gaps = tables.group_gaps(found, at)
-    widest = max(gaps.values(), key=lambda gap: gap.value)
+    widest = max(gaps.values(), key=lambda gap: gap.value, default=Figure(float("nan")))
     yield "## Simulated patients\n"
     yield (
         f"{found.people} patients, {found.days:.0f} patient-days, {found.events} deteriorations "
@@ -254,6 +255,8 @@ def _at(result: Result, rate: float | None) -> Operation:
 
 
 def _gap(figure: Figure) -> str:
+    if math.isnan(figure.value):
+        return DASH
     return f"{100 * figure.value:.0f} ({100 * figure.low:.0f} to {100 * figure.high:.0f}) points"
 
 

@@ -23,6 +23,9 @@ from vitalwatch.model.layout import CELLS, RISKS, V, shapes
 
 FORMAT: Final = "vitalwatch-model-2"
 SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
+FAMILY: Final = Path(__file__).parent / "family"
+"""Models of each cell, for comparison, all trained alike and more briefly than what ships."""
+
 ANOTHER: Final = "give another with --model-path, or make one with `vitalwatch train`"
 
 if TYPE_CHECKING:
@@ -149,6 +152,7 @@ def _check_calibration(calibration: Mapping[str, Tensor]) -> None:
         {
             "tails": ("float32", (3, V, 17)),
             "weights": ("float32", (3 + len(RISKS), V)),
+            "pace": ("float32", (5,)),
             "sums": ("float64", levels),
             "log_days": ("float64", levels),
         },

@@ -6,12 +6,11 @@ patient right after a reading goes in; out comes, from one output, a prediction 
 other, so a reading a second and one an hour go through the same head.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from vitalwatch import vitals
-from vitalwatch.arrays import Floats
 
 V: Final = vitals.COUNT
 
@@ -48,11 +47,33 @@ over squashed time, and beyond the ends it stays."""
 HORIZONS: Final = (60.0, 300.0, 900.0, 3600.0)
 """Seconds ahead at which a forecast is trained and compared with what came; all are knots."""
 
-WITHIN: Final = (900.0, 3600.0)
-"""Seconds within which the first risks are the chance that the true level turns critical."""
 
-RISKS: Final = (*(f"critical within {round(s / 60)} min" for s in WITHIN), "event under way")
-"""What the risk head gives a logit of, for each vital. Of the first ones, each vital on its own.
+class Chance(NamedTuple):
+    """That a vital's true level leaves a ``range`` of the table of vitals ``within`` so many s.
+
+    And ``stays`` outside for so many s.
+    """
+
+    name: str
+    range: str
+    within: float
+    stays: float
+
+    @property
+    def what(self) -> tuple[str, float]:
+        """The range, and how long it must be left."""
+        return self.range, self.stays
+
+
+CHANCES: Final = (
+    Chance("critical within 15 min", "critical", 900.0, 0.0),
+    Chance("critical within 60 min", "critical", 3600.0, 0.0),
+    Chance("beyond its limit for long within 60 min", "limit", 3600.0, 600.0),
+)
+"""What the risk head says of each vital on its own."""
+
+RISKS: Final = (*(chance.name for chance in CHANCES), "event under way")
+"""What the risk head gives a logit of, for each vital. First CHANCES, each vital on its own.
 The last is shared among vitals: the patient is in an event, which ends with treatment, sepsis or a
 critical vital, if any of them says so, each with its own chance. A chance's *hazard* is ``-log(1 -
 chance)``, the softplus of its logit; hazards of several vitals add up to that of any (a noisy or),
@@ -85,11 +106,6 @@ FORGOTTEN: Final = 1e7
 def squash(seconds: float) -> float:
     """Time as the network sees it."""
     return float(np.log1p(seconds / SQUASH_SECONDS) / SQUASH_DIVISOR)
-
-
-def critical_range() -> tuple[Floats, Floats]:
-    """Low and high ends ``(V,)`` of what is not critical, in the vitals' units."""
-    return vitals.bounds("critical")
 
 
 def state_width(cell: str, hidden: int) -> int:

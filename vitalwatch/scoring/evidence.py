@@ -6,13 +6,14 @@ instant, minutes and an hour before; is its *level* far from the patient's own b
 harm; and is it near *danger* in absolute terms.
 
 Each answer is a hazard, and hazards add up: over questions, and over vitals to the evidence, which
-is the logarithm of their sum. So the share of each vital, and of each question in it, is exact;
-and vitals share the budget of false alarms as they share the risk (as they share the first of the
-risks: only of that is it known which vital it was). A risk's hazard is ``-log(1 -
-chance)``. Of the other three it is in proportion to one over how often quiet calibration patients
-show as much, and none where that is ordinary (more often than one reading in ten): they are there
-for what no network has learnt to fear. The evidence is mapped to how seldom a quiet patient has an
-alarm at that level, counted in alarm episodes.
+is the logarithm of their sum. So the share of each vital, and of each question in it, is exact; and
+vitals share the budget of false alarms as they share the risk (as they share the first of the
+risks: only of that is it known which vital it was). A risk's hazard is ``-log(1 - chance)``. Of the
+other three it is in proportion to one over how often quiet calibration patients show as much, and
+none where that is ordinary (more often than one reading in ten): they are there for what no network
+has learnt to fear. Who is read more often shows more that stands for a while, so to the evidence is
+added what makes alarms as seldom at every pace. The evidence is mapped to how seldom a quiet
+patient has an alarm at that level, counted in alarm episodes.
 """
 
 from collections.abc import Mapping
@@ -25,8 +26,8 @@ import numpy.typing as npt
 from vitalwatch import vitals
 from vitalwatch.arrays import Doubles, Floats
 from vitalwatch.compiled import compiled
-from vitalwatch.model.layout import RISKS
-from vitalwatch.scoring.elementary import exp, log
+from vitalwatch.model.layout import RISKS, SQUASH_DIVISOR, SQUASH_SECONDS, squash
+from vitalwatch.scoring.elementary import exp, log, log1p
 
 TERMS: Final = ("surprise", "level", "danger")
 """What is compared with quiet patients."""
@@ -34,12 +35,15 @@ TERMS: Final = ("surprise", "level", "danger")
 RISK: Final = len(TERMS)
 """The number of the fourth question, after those of TERMS."""
 
-WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, 0.0, -0.5, -0.5])
+WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, -0.2, -0.7, -1.2, -0.1])
 """log10 of what a hazard of each of TERMS, and of each of the layout's RISKS, counts: set on
 simulated calibration patients, so that the first three matter where the risks are silent."""
 
 LEAST: Final = np.float32(1e-9)
 """Hazards that add up to less than this are as good as none."""
+
+PACES: Final = (1.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds between readings for which it is known how much is added to the evidence."""
 
 TAIL_LOGS: Final = np.arange(17, dtype=np.float64) / 4
 """The tails that are tabulated: -log10 from 0 (always) by quarters to 4 (one in ten thousand)."""
@@ -51,6 +55,9 @@ _MOST_LOG_DAYS: Final = 5.56  # a thousand years
 _ZERO: Final = np.float32(0)
 _SAFE: Final = np.float32(-np.inf)
 _LN10: Final = np.float32(np.log(10))
+_PACES: Final = np.array([squash(seconds) for seconds in PACES], dtype=np.float32)
+_SQUASHED: Final = np.float32(SQUASH_SECONDS)
+_DIVISOR: Final = np.float32(SQUASH_DIVISOR)
 _LOG10_E: Final = np.float32(1 / np.log(10))
 
 
@@ -126,6 +133,23 @@ def _days(log_days: float) -> np.float32:
 
 
 @compiled
+def paced(elapsed: np.float32, pace: Floats) -> np.float32:
+    """What is added to the evidence ``elapsed`` seconds after the reading before.
+
+    ``pace`` (P,) at each of PACES; in a line over squashed time between, and the same beyond.
+    """
+    last = len(_PACES) - 1
+    time = log1p(elapsed / _SQUASHED) / _DIVISOR
+    time = min(max(time, _PACES[0]), _PACES[last])
+    place = 0
+    while place < last - 1 and time >= _PACES[place + 1]:
+        place += 1
+    later = (time - _PACES[place]) / (_PACES[place + 1] - _PACES[place])
+    added: np.float32 = pace[place] + later * (pace[place + 1] - pace[place])
+    return added
+
+
+@compiled
 def rarity(evidence: Floats, sums: Doubles, log_days: Doubles, beyond: float, out: Floats) -> None:
     """Patient-days per alarm episode of quiet patients; ``evidence``, ``out`` (n,).
 
@@ -160,6 +184,7 @@ class Tables(NamedTuple):
     tails: Floats
     tails_beyond: Floats
     factors: Floats
+    pace: Floats
     sums: Doubles
     log_days: Doubles
     days_beyond: float
@@ -171,12 +196,14 @@ class Calibration:
 
     ``tails`` (3, V, 17): for each of TERMS and each vital, the values exceeded with frequency
     ``10**-TAIL_LOGS``, ascending. ``weights`` (3 + R, V): log10 of what a hazard of each term, and
-    of each risk, counts, -inf for nothing. ``sums`` (K,) ascending evidence and ``log_days`` (K,)
+    of each risk, counts, -inf for nothing. ``pace`` (P,): what is added to the evidence at each of
+    PACES. ``sums`` (K,) ascending evidence and ``log_days`` (K,)
     log10 of patient-days per alarm episode at that evidence, ascending.
     """
 
     tails: Floats
     weights: Floats
+    pace: Floats
     sums: Doubles
     log_days: Doubles
 
@@ -193,16 +220,21 @@ class Calibration:
         """All that is looked up."""
         decade = self.tails[..., -1] - self.tails[..., -5]
         beyond = (1 / np.maximum(decade, np.float32(1e-6))).astype(np.float32)
-        back = len(self.sums) // 3
-        rise = float(self.log_days[-1] - self.log_days[-1 - back])
-        run = max(float(self.sums[-1] - self.sums[-1 - back]), 1e-6)
+        # Of the last third, or of all where alarms are too few there to fall any more.
+        third = -1 - len(self.sums) // 3
+        slopes = [
+            float(self.log_days[-1] - self.log_days[k])
+            / max(float(self.sums[-1] - self.sums[k]), 1e-6)
+            for k in (third, 0)
+        ]
         factors = (10.0**self.weights).astype(np.float32)
-        return Tables(self.tails, beyond, factors, self.sums, self.log_days, rise / run)
+        return Tables(self.tails, beyond, factors, self.pace, self.sums, self.log_days, max(slopes))
 
 
 NOTHING: Final = Calibration(
     np.zeros((len(TERMS), vitals.COUNT, len(TAIL_LOGS)), dtype=np.float32),
     np.full((len(TERMS) + len(RISKS), vitals.COUNT), -np.inf, dtype=np.float32),
+    np.zeros(len(PACES), dtype=np.float32),
     np.zeros(2),
     np.zeros(2),
 )

@@ -14,7 +14,16 @@ from vitalwatch.compiled import compiled
 from vitalwatch.model.layout import CENTRAL_90, RISKS
 from vitalwatch.scoring.cells import advance, bring
 from vitalwatch.scoring.elementary import softplus
-from vitalwatch.scoring.evidence import RISK, Tables, danger, hazard, level, logarithm, rarity
+from vitalwatch.scoring.evidence import (
+    RISK,
+    Tables,
+    danger,
+    hazard,
+    level,
+    logarithm,
+    paced,
+    rarity,
+)
 from vitalwatch.scoring.features import (
     AGE,
     DEVIATION,
@@ -148,6 +157,8 @@ def score(
             _to_hazards(work.logits[:count])
             _add_risks(work.logits, work.parts, tables.factors, work.risks, count)
             _add_up(work.parts, work.held, work.risks, totals[0, begin:end], top[begin:end])
+            for k in range(count):
+                totals[0, begin + k] += paced(elapsed[k], tables.pace)
         note(ring, mine, now, work.row, network.head, work.parts, finest, work.ahead, work.past)
         scatter(words, stride, start, mine, work)
     if calibrated:

@@ -1,25 +1,28 @@
 """Calibration: what quiet patients, not trained on, show, and how often they would alarm.
 
-Two passes over the same simulated patients. The first tabulates the tails of surprise, level and
-danger. The second counts, for a range of evidence, the episodes that the alarm machine raises,
-delay, hysteresis and refractory time included, because what a ward bears is alarms and not
-readings; :mod:`vitalwatch.calibration.conformal` says what the table then promises.
+Two passes over the same simulated patients, half of whom deteriorate at some time: what they show
+before and after is quiet too, and nobody would call an alarm then a true one. The first pass
+tabulates the tails of surprise, level and danger. The second counts, for a range of evidence, the
+episodes that the alarm machine raises, delay, hysteresis and refractory time included, because
+what a ward bears is alarms and not readings; :mod:`vitalwatch.calibration.conformal` says what the
+table then promises.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from simulator import Ward
 from vitalwatch import vitals
 from vitalwatch.alarms.technical import Watch
-from vitalwatch.arrays import Doubles, Floats, Ints
+from vitalwatch.arrays import Bools, Doubles, Floats, Ints
 from vitalwatch.calibration import table
 from vitalwatch.calibration.table import Watched
 from vitalwatch.evaluation.streams import Streams
 from vitalwatch.model.checkpoint import Model
-from vitalwatch.scoring.evidence import TAIL_LOGS, TERMS, WEIGHTS, Calibration
+from vitalwatch.scoring.evidence import PACES, TAIL_LOGS, TERMS, WEIGHTS, Calibration
 from vitalwatch.scoring.scorer import Scorer, Scores
 from vitalwatch.state import Table
 from vitalwatch.training.data import ward
@@ -29,13 +32,28 @@ Report = Callable[[float], None]
 STYLE: Final = "swinging"
 """The ward with the most that looks like danger and is none: elsewhere alarms are rarer."""
 
-WARDS: Final = ((1.0, 48, 6), (5.0, 64, 24), (15.0, 96, 24), (60.0, 192, 24))
-"""Interval in s, patients, hours: every rate has its say in the tables."""
+WARDS: Final = tuple(zip(PACES, (48, 64, 96, 192, 192), (6, 24, 24, 24, 24), strict=True))
+"""Interval in s, patients, hours: every pace has its say in the tables."""
+
+_MIDDLE: Final = 2
+"""To the evidence at this one of PACES nothing is added."""
 
 PATIENTS: Final = sum(patients for _, patients, _ in WARDS)
 PATIENT_DAYS: Final = sum(patients * hours / 24 for _, patients, hours in WARDS)
 
+_TELLING: Final = 20
+"""So many values beyond it say how rare a value is: those of one patient are much alike."""
+
+_DECADE: Final = 4  # places in TAIL_LOGS
 _DAY_MS: Final = 86_400_000
+
+
+class _Course(NamedTuple):
+    """A ward's ``evidence (T, N)`` at ``times (T,)`` ms, and where it is ``quiet (T, N)``."""
+
+    times: Ints
+    evidence: Floats
+    quiet: Bools
 
 
 def calibrate(model: Model, seed: int, report: Report) -> Calibration:
@@ -49,16 +67,35 @@ def calibrate(model: Model, seed: int, report: Report) -> Calibration:
         report(done / (2 * frames))
         return step
 
-    samples = [_answers(map(advance, _run(model, w, None)), i) for i, w in _wards(seed)]
+    samples = [_answers(map(advance, _run(model, w, None)), w, i) for i, w in _wards(seed)]
     weights = np.repeat(WEIGHTS[:, None], vitals.COUNT, axis=1).astype(np.float32)
-    start = Calibration(_tails(samples), weights, np.linspace(-3, 3, 4), np.linspace(-2, 3, 4))
+    start = Calibration(
+        _tails(samples),
+        weights,
+        np.zeros(len(PACES), dtype=np.float32),
+        np.linspace(-3, 3, 4),
+        np.linspace(-2, 3, 4),
+    )
     courses = [_course(map(advance, _run(model, w, start)), w, i) for i, w in _wards(seed)]
-    return table.made(start, _watched(courses), prior_days=0)[0]
+    pace = _pace(start, courses)
+    paced = [c._replace(evidence=c.evidence + by) for c, by in zip(courses, pace, strict=True)]
+    start = replace(start, pace=pace)
+    return table.made(start, _watched(paced), prior_days=0)[0]
+
+
+def _pace(start: Calibration, courses: "list[_Course]") -> Floats:
+    """What makes alarms as seldom at every pace, (P,): one a patient-day at the same evidence."""
+    levels = [
+        table.evidence(table.made(start, _watched([course]), prior_days=0)[0], np.zeros(1))[0]
+        for course in courses
+    ]
+    return np.array(levels[_MIDDLE] - np.array(levels), dtype=np.float32)
 
 
 def _wards(seed: int) -> Iterator[tuple[float, Ward]]:
     for number, (interval, patients, _) in enumerate(WARDS):
-        yield interval, ward("calibrate", seed * 10 + number, patients, interval, None, style=STYLE)
+        people = ward("calibrate", seed * 10 + number, patients, interval, "mixed", style=STYLE)
+        yield interval, people
 
 
 def _hours(interval: float) -> int:
@@ -77,14 +114,32 @@ def _run(model: Model, patients: Ward, calibration: Calibration | None) -> Itera
         yield scorer.step(rows, times, clean, calibration)
 
 
-def _answers(steps: Iterator[Scores], interval: float) -> Floats:
-    """Up to some 10,000 frames' answers ``(3, T N, V)``, thinned evenly."""
+def _answers(steps: Iterator[Scores], patients: Ward, interval: float) -> Floats:
+    """Up to some 10,000 frames' answers ``(3, T N, V)`` in quiet, thinned evenly."""
     thin = max(1, round(5 / interval))
-    kept = []
+    kept, places = [], []
     for number, step in enumerate(steps):
         if number % thin == 0 and number * interval > 1800:  # baselines are young before
             kept.append([getattr(step.answers, term) for term in TERMS])
-    return np.concatenate([np.asarray(terms) for terms in kept], axis=1)
+            places.append(number)
+    quiet = _quiet(patients, _times(patients, np.array(places), interval))
+    answers = np.stack([np.asarray(terms) for terms in kept], axis=1)  # (3, T, N, V)
+    return np.asarray(answers[:, quiet])
+
+
+def _times(patients: Ward, frames: Ints, interval: float) -> Ints:
+    return patients.start_ms + frames * int(interval * 1000)
+
+
+def _quiet(patients: Ward, times: Ints) -> Bools:
+    """Where ``(T, N)`` a ward's patients do not deteriorate at ``times (T,)`` ms, after its run."""
+    quiet = np.ones((len(times), len(patients)), dtype=np.bool_)
+    place = {name: number for number, name in enumerate(patients.patients)}
+    for truth in patients.truth:
+        if not truth.benign:
+            during = (times >= truth.onset) & (times <= truth.end)
+            quiet[during, place[truth.patient]] = False
+    return quiet
 
 
 def _tails(samples: list[Floats]) -> Floats:
@@ -102,31 +157,41 @@ def _tails(samples: list[Floats]) -> Floats:
 
 
 def _weighted_tail(values: Floats, weights: Doubles) -> Doubles:
+    """Values exceeded with each tabulated frequency; beyond what so many can tell, on a line.
+
+    A vital that is measured now and then has few values, the largest of which would stand for all
+    rarer ones: what is a little larger would then pass for something that never happens.
+    """
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     wanted = 1 - 10.0**-TAIL_LOGS
     found = np.searchsorted(below, wanted * below[-1], side="left").clip(max=len(order) - 1)
-    return np.asarray(values[order][found], dtype=np.float64)
+    tail = np.asarray(values[order][found], dtype=np.float64)
+    told = float(np.log10(max(weights.sum() ** 2 / (weights**2).sum() / _TELLING, 1)))
+    last = max(int(np.searchsorted(TAIL_LOGS, told, side="right")) - 1, _DECADE)
+    slope = tail[last] - tail[last - _DECADE]
+    tail[last:] = tail[last] + slope * (TAIL_LOGS[last:] - TAIL_LOGS[last])
+    return tail
 
 
-def _course(steps: Iterator[Scores], patients: Ward, interval: float) -> tuple[Ints, Floats]:
-    """A ward's evidence: times (T,) ms by the interval, evidence (T, N)."""
+def _course(steps: Iterator[Scores], patients: Ward, interval: float) -> _Course:
+    """A ward's evidence, by the interval."""
     evidence = np.array([step.evidence for step in steps])
-    return np.arange(len(evidence)) * int(interval * 1000) + patients.start_ms, evidence
+    times = _times(patients, np.arange(len(evidence)), interval)
+    return _Course(times, evidence, _quiet(patients, times))
 
 
-def _watched(courses: list[tuple[Ints, Floats]]) -> Watched:
+def _watched(courses: list[_Course]) -> Watched:
     """Everybody of some wards, in one row."""
-    lengths = [len(times) for times, evidence in courses for _ in range(evidence.shape[1])]
-    times = np.concatenate([np.tile(times, evidence.shape[1]) for times, evidence in courses])
-    scored = np.concatenate([evidence.T.ravel() for _, evidence in courses])
+    lengths = [len(each.times) for each in courses for _ in range(each.evidence.shape[1])]
+    times = np.concatenate([np.tile(each.times, each.evidence.shape[1]) for each in courses])
+    scored = np.concatenate([each.evidence.T.ravel() for each in courses])
     edges = np.concatenate(([0], np.cumsum(lengths)))
-    steps = [(times[1] - times[0]) * evidence.size for times, evidence in courses]
-    people = [evidence.shape[1] for _, evidence in courses]
+    days = [each.quiet.sum(axis=0) * (each.times[1] - each.times[0]) / _DAY_MS for each in courses]
     return Watched(
         Streams(edges, times, np.empty((len(times), 0), dtype=np.float32)),
         np.arange(len(lengths)),
         scored,
-        np.ones(len(scored), dtype=np.bool_),
-        np.repeat(np.array(steps) / np.array(people) / _DAY_MS, people),
+        np.concatenate([each.quiet.T.ravel() for each in courses]),
+        np.concatenate(days),
     )

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from vitalwatch.model.layout import CHANCES
+
 _PANELS: Final = (
     ("loss", ("validation",)),
     ("nats", ("training next", "training later", "nats next", "nats 15 min", "nats 60 min")),
     ("risk (1: knows only how often)", ("training risk", "risk")),
-    ("AUROC of the risk", ("auroc 15 min", "auroc 60 min")),
+    ("AUROC of the risk", tuple(f"auroc {chance.name}" for chance in CHANCES)),
 )
 
 

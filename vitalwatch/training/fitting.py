@@ -60,8 +60,13 @@ class Plan:
             number = self.seed * MOST_ROUNDS + place
             found.append(Job("train", number, self.size, self.recordings))
             if self.validates(place + 1):
-                found.append(Job("validate", self.seed, self.validated))
+                found.append(self.validation)
         return found
+
+    @property
+    def validation(self) -> Job:
+        """What a validation asks for."""
+        return Job("validate", self.seed, self.validated, self.recordings)
 
     def validates(self, done: int) -> bool:
         """Whether a validation follows when so many rounds are done."""
@@ -147,7 +152,7 @@ def fit(
     if not run.best_weights:
         raise VitalWatchError("This run was never validated: give it at least one round.")
     run.model.load_state_dict(run.best_weights)
-    with Ahead([Job("validate", plan.seed, plan.validated)], 0) as again:
+    with Ahead([plan.validation], 0) as again:
         found = validate(run.model.eval(), again.round(), device)
     return Fitted(run.model, found, run.best_rounds, run.curve)
 
@@ -161,7 +166,7 @@ def _update(
     keep: Path,
     device: torch.device,
 ) -> tuple[Any, Tensor]:
-    """One step of the optimiser: the four terms of the loss, and the state to carry on."""
+    """One step of the optimiser: the five terms of the loss, and the state to carry on."""
     for group in run.optimiser.param_groups:
         group["lr"] = plan.rate_at(update)
     run.model.train()
@@ -202,7 +207,7 @@ def _note(run: Progress, found: Validation, terms: Any) -> None:
         }
     else:
         run.waited += 1
-    names = ("training next", "training later", "training risk", "training event")
+    names = [f"training {name}" for name in ("next", "later", "risk", "event", "recorded event")]
     trained = dict(zip(names, (float(term) for term in terms), strict=True))
     run.curve.append({"rounds": float(run.rounds)} | trained | found.figures())
 

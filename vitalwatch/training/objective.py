@@ -1,9 +1,10 @@
-"""What training minimises: how wrong a forecaster is, in four terms of like scale.
+"""What training minimises: how wrong a forecaster is, in five terms of like scale.
 
 The surprise (nats) at the next reading; the mean surprise at the later horizons; for the risks the
 cross entropy, divided by that of always saying how often each comes true; and so for events under
-way. So each term is about one for a network that knows only what is usual, however rare a danger
-is. The last weighs less: labels of whole events are coarse.
+way, of simulated people and of real ones apart: those are few, and among so many others would not
+be learnt. So each term is about one for a network that knows only what is usual, however rare a
+danger is. Events weigh less: labels of whole events are coarse.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ _LEAST_HAZARD: Final = 1e-6
 _RAREST: Final = 2e-3
 """Rarer risks weigh as this one does, or a single patient's would outweigh all else."""
 
-WEIGHTS: Final = (1.0, 1.0, 1.0, 0.5)
-"""Of the four terms."""
+WEIGHTS: Final = (1.0, 1.0, 1.0, 0.5, 0.25)
+"""Of the five terms."""
 
 _COMMON: Final = 0.02
 """Each chunk's part in how often a risk is taken to come true."""
@@ -49,6 +50,7 @@ class Batch:
     event: Tensor
     event_counts: Tensor
     fresh: Tensor
+    real: Tensor
 
     @classmethod
     def of(cls, chunk: Chunk, device: torch.device) -> "Batch":
@@ -58,11 +60,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """``next (V,)`` and ``later (Q, V)`` mean nats; ``risk (W, V)`` and ``event ()`` mean cross
-    entropy.
+    """``next (V,)`` and ``later (Q, V)`` mean nats; ``risk (W, V)`` and ``event (2,)`` mean cross
+    entropy, the event's of simulated and of real people.
 
     0 where nothing was asked for, and so many were in ``next_count``, ``later_count``,
-    ``risk_count`` and ``event_count``; ``came (W + 1, V)`` how often each came true, the event
+    ``risk_count`` and ``event_count``; ``came (W + 2, V)`` how often each came true, the events
     last; ``logits (L, N, W, V)`` of the risks and ``hazard (L, N)`` of the event.
     """
 
@@ -78,13 +80,13 @@ class Errors:
     logits: Tensor
     hazard: Tensor
 
-    def terms(self, base: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four terms; ``base (W + 1, V)`` is how often each usually comes true."""
+    def terms(self, base: Tensor) -> tuple[Tensor, ...]:
+        """The five terms; ``base (W + 2, V)`` is how often each usually comes true."""
         return (
             _mean(self.next, self.next_count),
             _mean(self.later, self.later_count),
-            _mean(self.risk / entropy(base[:-1]), self.risk_count),
-            self.event / entropy(base[-1, 0]),
+            _mean(self.risk / entropy(base[:-2]), self.risk_count),
+            *(self.event / entropy(base[-2:, 0])),
         )
 
 
@@ -115,8 +117,9 @@ def measure(model: Forecaster, batch: Batch, state: Tensor) -> tuple[Errors, Ten
     # log(1 - exp(-hazard)), exact for small ones
     under_way = torch.log(-torch.expm1(-hazard.clamp(min=_LEAST_HAZARD)))
     missed = -torch.where(batch.event > 0, under_way, -hazard)
-    event_count = batch.event_counts.sum()
-    share = (batch.event * batch.event_counts).sum() / event_count.clamp(min=1)
+    of_whom = torch.stack((~batch.real, batch.real)) * batch.event_counts[:, None]  # (L, 2, N)
+    event_count = of_whom.sum(dim=(0, 2))
+    share = (batch.event[:, None] * of_whom).sum(dim=(0, 2)) / event_count.clamp(min=1)
     return (
         Errors(
             next=(nats * batch.counts).sum(dim=(0, 1)) / next_count.clamp(min=1),
@@ -125,9 +128,9 @@ def measure(model: Forecaster, batch: Batch, state: Tensor) -> tuple[Errors, Ten
             later_count=later_count,
             risk=(wrong * counts).sum(dim=(0, 1)) / risk_count.clamp(min=1),
             risk_count=risk_count,
-            event=(missed * batch.event_counts).sum() / event_count.clamp(min=1),
+            event=(missed[:, None] * of_whom).sum(dim=(0, 2)) / event_count.clamp(min=1),
             event_count=event_count,
-            came=torch.cat((came, share.expand(1, layout.V))),
+            came=torch.cat((came, share[:, None].expand(2, layout.V))),
             logits=logits.detach(),
             hazard=hazard.detach(),
         ),
@@ -136,13 +139,13 @@ def measure(model: Forecaster, batch: Batch, state: Tensor) -> tuple[Errors, Ten
 
 
 def unknown_base(device: torch.device) -> Tensor:
-    """How often risks and events ``(W + 1, V)`` are taken to come true before any was seen."""
-    return torch.full((len(layout.RISKS), layout.V), 0.01, device=device)
+    """How often risks and events ``(W + 2, V)`` are taken to come true before any was seen."""
+    return torch.full((len(layout.CHANCES) + 2, layout.V), 0.01, device=device)
 
 
 def learn_base(base: Tensor, errors: Errors) -> Tensor:
     """The same after one more chunk."""
-    counts = torch.cat((errors.risk_count, errors.event_count.expand(1, layout.V)))
+    counts = torch.cat((errors.risk_count, errors.event_count[:, None].expand(2, layout.V)))
     return base + _COMMON * (counts > 0) * (errors.came - base)
 
 

@@ -1,16 +1,16 @@
 """Recorded people among the simulated ones in training: those of the side for training alone.
 
 Of a real patient nobody knows the true level, so what is asked for is what was measured next, in
-quiet times; a vital counts as critical where a value stays so; and an event is what the recording
-says was done or befell (:mod:`vitalwatch.evaluation.recorded`). Where nothing is known, nothing is
-asked.
+quiet times; a vital counts as beyond a range where a value stays so; and an event is what the
+recording says was done or befell (:mod:`vitalwatch.evaluation.recorded`). Where nothing is known,
+nothing is asked.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,36 +18,51 @@ from vitalwatch import vitals
 from vitalwatch.arrays import Floats, Ints
 from vitalwatch.errors import RecordingError
 from vitalwatch.evaluation import recorded
-from vitalwatch.evaluation.streams import MINUTE, DataSet
+from vitalwatch.evaluation.streams import DataSet
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.known import follow
-from vitalwatch.training.streams import THIN, Chunk, Size, never_squashed, side_by_side
+from vitalwatch.training.people import Side
+from vitalwatch.training.streams import (
+    THIN,
+    Chunk,
+    Size,
+    never_squashed,
+    outside,
+    seconds_until,
+    side_by_side,
+)
 
 PEOPLE: Final = {
-    "cinc2019-sample": 0.40,
-    "cinc2009-train": 0.16,
-    "mimic4-demo-vitals": 0.14,
-    "sedation-oximetry": 0.10,
-    "mimic2-numerics": 0.08,
-    "bidmc-numerics": 0.06,
-    "noneeg": 0.06,
+    "cinc2019-sample": 0.72,
+    "cinc2009-train": 0.06,
+    "mimic4-demo-vitals": 0.08,
+    "sedation-oximetry": 0.06,
+    "mimic2-numerics": 0.02,
+    "bidmc-numerics": 0.03,
+    "noneeg": 0.03,
 }
-"""How many of the recorded people in a round are of each collection; never of checks only."""
+"""How often whoever comes next is of each collection; never of checks only. Where there are few
+people they come seldom, or a network would learn them by heart."""
 
 HARMLESS: Final = ("noneeg",)
 """Collections without events in which nothing befell anybody, as their authors say."""
 
-SHARE: Final = 0.75
+SHARE: Final = 1.0
 """Of a ward's patients."""
 
-_LIFE: Final = 2  # chunks, after which other people come
-_STAYS_MS: Final = 10 * MINUTE  # a critical value counts if the next is too, or comes later
+_LIFE: Final = 2  # chunks at most, after which somebody else comes
+_STAYS_S: Final = 61.0  # a value beyond counts if the next is too, or comes later
+# So that a network learns what people have in common, and not who they are:
+_SPARED: Final = 1 / 3  # of people with several vitals, who show some of them alone
+_HIDDEN: Final = 0.4  # of the vitals of those
+_DROPPED: Final = 0.1  # of all values
+_SHIFTED: Final = 0.2  # spreads, by which the levels of a person are off
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """A collection's people for training: ``until (n, V)`` s to the next critical value, or inf."""
+    """People of one side; ``until (W, n, V)`` s to what each chance is of, or inf."""
 
     data: DataSet
     records: Ints
@@ -60,19 +75,19 @@ def check(folder: Path, report: Callable[[str], None]) -> None:
 
     Raises RecordingError if nobody is left.
     """
-    if not _there(folder, report):
+    if not _there(folder, "train", report):
         raise RecordingError(
             f"Nobody in {folder} can be trained on: name the folder that holds "
             f"{', '.join(PEOPLE)}, or some of them."
         )
 
 
-def _there(folder: Path, report: Callable[[str], None]) -> dict[str, float]:
-    """The collections with people to train on, and their shares."""
+def _there(folder: Path, side: Side, report: Callable[[str], None]) -> dict[str, float]:
+    """The collections with people of that side, and their shares."""
     found = {}
     for name, share in PEOPLE.items():
         try:
-            if len(_pool(folder, name, report).records):
+            if len(_pool(folder, name, side, report).records):
                 found[name] = share
         except RecordingError as error:
             report(str(error))
@@ -85,8 +100,8 @@ def _unheard(message: str) -> None:
 
 
 @cache
-def _pool(folder: Path, name: str, report: Callable[[str], None]) -> _Pool:
-    data = recorded.load(folder, name, report).select("train")
+def _pool(folder: Path, name: str, side: Side, report: Callable[[str], None]) -> _Pool:
+    data = recorded.load(folder, name, report).select(side)
     records = np.flatnonzero(data.streams.lengths >= THIN)
     return _Pool(data, records, _until(data), bool(data.events) or name in HARMLESS)
 
@@ -94,59 +109,59 @@ def _pool(folder: Path, name: str, report: Callable[[str], None]) -> _Pool:
 class Recorded:
     """Some recorded people side by side, as :class:`vitalwatch.training.streams.Source` has it."""
 
-    def __init__(self, folder: Path, number: int, size: Size) -> None:
-        self._random = np.random.default_rng([number, len("recorded")])
+    def __init__(self, folder: Path, number: int, size: Size, side: Side = "train") -> None:
+        self._random = np.random.default_rng([number, len("recorded"), len(side)])
         self._columns = max(1, round(SHARE * size.patients))
         self._frames = size.frames
         self._folder = folder
-        self._shares = _there(folder, _unheard)
-        self._life = min(_LIFE, size.chunks)
-        self._now: Chunk
+        self._side: Side = side
+        self._shares = _there(folder, side, _unheard)
+        self._most = min(_LIFE, size.chunks)
+        self._now = [self._next() for _ in range(self._columns)]
 
-    def chunk(self, number: int) -> Chunk:
+    def chunk(self, number: int) -> Chunk:  # noqa: ARG002 - whoever is next
         """The chunk of that ``number``, to be asked for in order."""
-        place = number % self._life
-        if place == 0:
-            self._now = self._made()
-        frames = slice(place * self._frames, (place + 1) * self._frames)
-        later = slice(place * (self._frames // THIN), (place + 1) * (self._frames // THIN))
-        now = self._now
-        return Chunk(
-            features=now.features[frames],
-            ahead=now.ahead[frames],
-            value=now.value[frames],
-            counts=now.counts[frames],
-            later_ahead=now.later_ahead[:, later],
-            later_value=now.later_value[:, later],
-            later_counts=now.later_counts[:, later],
-            risk=now.risk[later],
-            risk_counts=now.risk_counts[later],
-            event=now.event[later],
-            event_counts=now.event_counts[later],
-            fresh=np.full(self._columns, place == 0),
-        )
-
-    def _made(self) -> Chunk:
-        """A whole life of fresh people."""
-        names = list(self._shares)
-        drawn = self._random.choice(len(names), self._columns, p=list(self._shares.values()))
-        steps = self._life * self._frames
-        parts = [
-            _follow(_pool(self._folder, names[k], _unheard), steps, self._random) for k in drawn
-        ]
+        parts = []
+        for column in range(self._columns):
+            chunk, place = self._now[column]
+            if place * self._frames == len(chunk.features):
+                chunk, place = self._next()
+            parts.append(_part(chunk, place, self._frames))
+            self._now[column] = chunk, place + 1
         return side_by_side(parts)
 
+    def _next(self) -> tuple[Chunk, int]:
+        """Whoever comes next, for as many chunks as there are readings."""
+        names = list(self._shares)
+        name = names[self._random.choice(len(names), p=list(self._shares.values()))]
+        pool = _pool(self._folder, name, self._side, _unheard)
+        record = int(self._random.choice(pool.records))
+        chunks = min(-(-int(pool.data.streams.lengths[record]) // self._frames), self._most)
+        return _follow(pool, record, chunks * self._frames, self._random), 0
 
-def _follow(pool: _Pool, steps: int, random: np.random.Generator) -> Chunk:
+
+def _part(life: Chunk, place: int, frames: int) -> Chunk:
+    """One of the chunks that a life has."""
+    now = slice(place * frames, (place + 1) * frames)
+    some = slice(place * (frames // THIN), (place + 1) * (frames // THIN))
+    later = (slice(None), some)
+    wheres: dict[str, Any] = dict.fromkeys(Chunk.__slots__, some)
+    wheres |= dict.fromkeys(("features", "ahead", "value", "counts"), now)
+    wheres |= dict.fromkeys(("later_ahead", "later_value", "later_counts"), later)
+    wheres |= dict.fromkeys(("fresh", "real"), slice(None))
+    cut = {name: array[wheres[name]] for name, array in life.arrays().items()}
+    return Chunk(**cut | {"fresh": np.full(1, place == 0)})
+
+
+def _follow(pool: _Pool, record: int, steps: int, random: np.random.Generator) -> Chunk:
     """One person from somewhere in a record on, N = 1; nothing is asked where there is no more."""
     data, streams = pool.data, pool.data.streams
-    record = int(random.choice(pool.records))
     begin, end = streams.edges[record : record + 2].tolist()
     start = begin + int(random.integers(0, max(1, end - begin - steps)))
     stop = min(start + steps, end)
     count = stop - start
     times = streams.times[begin:end]
-    value = features.standardise(streams.clean[begin:end])
+    value = _disguised(features.standardise(streams.clean[begin:end]), random)
 
     elapsed = np.zeros((end - begin, 1), dtype=np.float32)
     elapsed[1:, 0] = np.diff(times) / 1000
@@ -194,10 +209,10 @@ def _follow(pool: _Pool, steps: int, random: np.random.Generator) -> Chunk:
         later_value[k, : len(here), 0] = np.where(asked, value[there], 0)
         later_counts[k, : len(here), 0] = asked
 
-    within = np.array(layout.WITHIN, dtype=np.float32)[:, None]
+    within = np.array([chance.within for chance in layout.CHANCES], dtype=np.float32)[:, None]
     risk = np.zeros((len(some), 1, len(within), vitals.COUNT), dtype=np.float32)
     risk_counts = np.zeros_like(risk)
-    until = pool.until[begin:end][before + here][:, None]
+    until = pool.until[:, begin:end][:, before + here].transpose(1, 0, 2)
     known = (told[here, 0][:, layout.AGE] < never_squashed())[:, None]
     seen_out = moment[:, None, None] + 1000 * within <= times[-1]
     risk[: len(here), 0] = until <= within
@@ -222,7 +237,17 @@ def _follow(pool: _Pool, steps: int, random: np.random.Generator) -> Chunk:
         event=event,
         event_counts=event_counts,
         fresh=np.ones(1, dtype=np.bool_),
+        real=np.ones(1, dtype=np.bool_),
     )
+
+
+def _disguised(value: Floats, random: np.random.Generator) -> Floats:
+    """Readings ``(n, V)`` as somebody like this person could have shown."""
+    hidden = random.random(value.shape) < _DROPPED
+    if (~np.isnan(value)).any(axis=0).sum() > 1 and random.random() < _SPARED:
+        hidden |= random.random(value.shape[1]) < _HIDDEN
+    shift = np.asarray(random.normal(0, _SHIFTED, value.shape[1]), dtype=np.float32)
+    return np.where(hidden, np.float32(np.nan), value + shift)
 
 
 def _nearest(times: Ints, wanted: Ints) -> Ints:
@@ -233,22 +258,21 @@ def _nearest(times: Ints, wanted: Ints) -> Ints:
 
 
 def _until(data: DataSet) -> Floats:
-    """Seconds ``(n, V)`` from each reading to the next critical value that is no blip, or inf."""
-    low, high = vitals.bounds("critical")
+    """Seconds ``(W, n, V)`` from each reading to the next that each chance is of, or inf."""
     streams = data.streams
-    until = np.full(streams.clean.shape, np.inf, dtype=np.float32)
+    until = np.full((len(layout.CHANCES), *streams.clean.shape), np.inf, dtype=np.float32)
     for begin, end in zip(streams.edges[:-1].tolist(), streams.edges[1:].tolist(), strict=True):
         times, values = streams.times[begin:end], streams.clean[begin:end]
         for vital in range(vitals.COUNT):
             at = np.flatnonzero(~np.isnan(values[:, vital]))
-            own = values[at, vital]
-            beyond = (own < low[vital]) | (own > high[vital])
-            next_too = np.append(beyond[1:], False)
-            far = np.append(np.diff(times[at]) > _STAYS_MS, True)
-            moments = times[at[beyond & (next_too | far)]]
-            if len(moments):
-                place = np.searchsorted(moments, times)
-                known = place < len(moments)
-                passed = (moments[place.clip(max=len(moments) - 1)] - times) / 1000
-                until[begin:end, vital] = np.where(known, passed, np.inf)
+            if not len(at):
+                continue
+            # What is known at a reading is what the next measured value is to.
+            place = np.searchsorted(at, np.arange(end - begin)).clip(max=len(at) - 1)
+            ahead = (times[at[place]] - times) / 1000
+            for number, chance in enumerate(layout.CHANCES):
+                beyond = outside(values[at], chance)[:, None, vital : vital + 1]
+                stays = max(chance.stays, _STAYS_S)
+                found = seconds_until(beyond, times[at, None], stays)[:, 0, 0]
+                until[number, begin:end, vital] = np.where(ahead >= 0, found[place] + ahead, np.inf)
     return until

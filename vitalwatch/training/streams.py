@@ -19,10 +19,12 @@ from simulator.styles import STYLES
 from simulator.ward import DEFAULT_START
 from vitalwatch import vitals
 from vitalwatch.arrays import Bools, Floats, Ints
+from vitalwatch.compiled import compiled
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.known import follow
 from vitalwatch.training.data import Purpose, ward
+from vitalwatch.training.people import Side
 
 THIN: Final = 4
 """Later horizons and risks are asked for at every fourth frame: they change slowly."""
@@ -69,7 +71,11 @@ RATES: Final = (
 
 
 class Size(NamedTuple):
-    """``patients`` a ward, ``chunks`` a round, ``frames`` a chunk: the reach of the gradient."""
+    """``patients`` a ward, ``chunks`` a round, ``frames`` a chunk: the reach of the gradient.
+
+    A round is gone through once: to go on with the same people for another time costs half, but
+    what is learnt then is who they are.
+    """
 
     patients: int
     chunks: int
@@ -79,7 +85,8 @@ class Size(NamedTuple):
 class Job(NamedTuple):
     """A round to be made: its ``number`` tells its patients from all others of the purpose.
 
-    With ``recordings``, the folder of all collections, real people are among them.
+    With ``recordings``, the folder of all collections, real people are among them: those to train
+    on, or, where the purpose is to validate, those to calibrate with.
     """
 
     purpose: Purpose
@@ -97,7 +104,8 @@ class Chunk:
     ``later_value`` and ``later_counts (Q, L, N, V)``. ``risk (L, N, W, V)`` 1 where the true level
     becomes critical in time, ``risk_counts (L, N, W, V)`` 1 where the vital is the patient's.
     ``event (L, N)`` 1 where an event is under way, ``event_counts (L, N)`` its weight, 0 where
-    nobody can say. ``fresh (N,)``: whether this is a patient's first chunk.
+    nobody can say. ``fresh (N,)``: whether this is a patient's first chunk; ``real (N,)``: whether
+    it is somebody from a recording.
     """
 
     features: Floats
@@ -112,6 +120,7 @@ class Chunk:
     event: Floats
     event_counts: Floats
     fresh: Bools
+    real: Bools
 
     def arrays(self) -> dict[str, Floats | Bools]:
         """All by name."""
@@ -134,14 +143,15 @@ def chunks(job: Job) -> Iterator[Chunk]:
     if job.recordings is not None:
         from vitalwatch.training.recorded import Recorded
 
-        parts.append(Recorded(job.recordings, job.number, job.size))
+        side: Side = "train" if job.purpose == "train" else "calibrate"
+        parts.append(Recorded(job.recordings, job.number, job.size, side))
     for number in range(job.size.chunks):
         yield side_by_side([part.chunk(number) for part in parts])
 
 
 def side_by_side(parts: Sequence[Chunk]) -> Chunk:
     """Chunks of other patients as one."""
-    axis = {"fresh": 0, "later_ahead": 2, "later_value": 2, "later_counts": 2}
+    axis = {"fresh": 0, "real": 0, "later_ahead": 2, "later_value": 2, "later_counts": 2}
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=axis.get(name, 1))
         for name in Chunk.__slots__
@@ -184,7 +194,10 @@ class Simulated:
         self._value = features.standardise(measured)
         seen = _seen(measured)
         self._clean = seen & _near(measured, levels)
-        self._until = _seconds_to_critical(levels, self._times)
+        self._until = {
+            chance.what: seconds_until(outside(levels, chance), self._times, chance.stays)
+            for chance in layout.CHANCES
+        }
         self._shown = _measured(seen[: dense - horizon], often) if charted else often
         self._sparse = charted
         self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
@@ -222,7 +235,6 @@ class Simulated:
         some, some_at = slice(THIN - 1, None, THIN), at[THIN - 1 :: THIN]
         later = [self._later(some_at, who, horizon) for horizon in layout.HORIZONS]
         known = (told[some, :, layout.AGE] < never_squashed()).astype(np.float32)
-        within = np.array(layout.WITHIN, dtype=np.float32)[:, None]
         return Chunk(
             features=told,
             ahead=_seconds(self._times[after, who] - times),
@@ -231,11 +243,14 @@ class Simulated:
             later_ahead=np.stack([ahead for ahead, _, _ in later]),
             later_value=np.stack([value for _, value, _ in later]),
             later_counts=np.stack([counts for _, _, counts in later]),
-            risk=(self._until[some_at, who][:, :, None] <= within).astype(np.float32),
-            risk_counts=np.repeat(known[:, :, None], len(within), axis=2),
+            risk=np.stack(
+                [self._until[c.what][some_at, who] <= c.within for c in layout.CHANCES], axis=2
+            ).astype(np.float32),
+            risk_counts=np.repeat(known[:, :, None], len(layout.CHANCES), axis=2),
             event=self._event[some_at, who],
             event_counts=self._weight[some_at, who],
             fresh=np.full(len(who), place == 0),
+            real=np.zeros(len(who), dtype=np.bool_),
         )
 
     def _target(self, frames: Ints, who: Ints) -> Bools:
@@ -386,15 +401,39 @@ def _near(measured: Floats, levels: Floats) -> Bools:
     return np.asarray(np.abs(off) <= _NEAR)
 
 
-def _seconds_to_critical(levels: Floats, times: Ints) -> Floats:
-    """Seconds ``(F, N, V)`` until each true level is next beyond its critical range, or inf."""
-    low, high = layout.critical_range()
-    until = np.full(levels.shape, np.inf, dtype=np.float32)
-    passed = _seconds(np.diff(times, axis=0))
-    until[np.asarray((levels < low) | (levels > high))] = 0
-    for frame in range(len(levels) - 2, -1, -1):
-        np.minimum(until[frame], until[frame + 1] + passed[frame][:, None], out=until[frame])
+def outside(levels: Floats, chance: layout.Chance) -> Bools:
+    """Where ``levels (..., V)`` are beyond the range that a chance is of."""
+    low, high = vitals.bounds(chance.range)
+    return np.asarray((levels < low) | (levels > high))
+
+
+def seconds_until(beyond: Bools, times: Ints, stays: float) -> Floats:
+    """Seconds ``(F, N, V)`` until it is next ``beyond (F, N, V)`` for ``stays`` s or more, or inf.
+
+    ``times (F, N)`` ms. What is so at one time is so until the next, and from the last for ever.
+    """
+    until = np.full(beyond.shape, np.inf, dtype=np.float32)
+    _until(beyond, _seconds(np.diff(times, axis=0)), np.float32(stays), until)
     return until
+
+
+@compiled
+def _until(beyond: Bools, passed: Floats, stays: np.float32, until: Floats) -> None:
+    frames, people, width = beyond.shape
+    for n in range(people):
+        for v in range(width):
+            # Back through time: how long it still goes on; then forth: a stretch counts as a whole.
+            left = np.float32(np.inf)
+            for f in range(frames - 1, -1, -1):
+                if f < frames - 1:
+                    left = passed[f, n] + (left if beyond[f + 1, n, v] else np.float32(0))
+                if beyond[f, n, v] and left >= stays:
+                    until[f, n, v] = 0
+            for f in range(1, frames):
+                if beyond[f, n, v] and until[f - 1, n, v] == 0:
+                    until[f, n, v] = 0
+            for f in range(frames - 2, -1, -1):
+                until[f, n, v] = min(until[f, n, v], until[f + 1, n, v] + passed[f, n])
 
 
 def _corrupted(value: Floats, random: np.random.Generator) -> Floats:
