@@ -151,18 +151,18 @@ def log() -> Readings:
 
 @functools.cache
 def whole() -> Detection:
-    return Detector(model(1.0), SETTINGS).process([log()])[0]
+    return Detector(model(-0.5), SETTINGS).process([log()])[0]
 
 
 @settings(max_examples=12)
 @given(st.lists(st.integers(0, 2000), max_size=10), st.integers(0, 10))
 def test_neither_cut_nor_restart_makes_a_difference_to_it(cuts: list[int], restart: int) -> None:
-    detector, parts = Detector(model(1.0), SETTINGS), []
+    detector, parts = Detector(model(-0.5), SETTINGS), []
     edges = [0, *sorted(cuts), len(log().times)]
     for turn, (begin, end) in enumerate(itertools.pairwise(edges)):
         if turn == restart:
             taken = detector.snapshot("vitals.readings", 0)
-            detector = Detector(model(1.0), SETTINGS)
+            detector = Detector(model(-0.5), SETTINGS)
             detector.restore("vitals.readings", 0, taken)
         parts += detector.process([log().part(begin, end)])
     found, wanted = Detection.joined(parts), whole()
@@ -175,11 +175,11 @@ def test_neither_cut_nor_restart_makes_a_difference_to_it(cuts: list[int], resta
 
 def test_rarity_is_divided_by_what_the_log_has_shown_and_alarms_go_by_it() -> None:
     adjusted = whole()
-    detector = Detector(model(1.0), SETTINGS)
+    detector = Detector(model(-0.5), SETTINGS)
     detector.process([log()])
-    plain = Detector(model(1.0), config.Alarms(budget=2, stale_seconds=7200, adjust=False)).process(
-        [log()]
-    )[0]
+    plain = Detector(
+        model(-0.5), config.Alarms(budget=2, stale_seconds=7200, adjust=False)
+    ).process([log()])[0]
     ratio = plain.rarity / adjusted.rarity
     first = log().times < STEP_MS
     assert (ratio[first] == 1).all()
@@ -194,11 +194,11 @@ def test_rarity_is_divided_by_what_the_log_has_shown_and_alarms_go_by_it() -> No
 
 
 def test_another_model_begins_without_what_the_last_ones_alarms_have_shown() -> None:
-    before = Detector(model(1.0), SETTINGS)
+    before = Detector(model(-0.5), SETTINGS)
     before.process([log()])
     taken = before.snapshot("vitals.readings", 0)
     assert taken.adjustment.log_factor > 0
-    after = Detector(model(1.0), SETTINGS)
+    after = Detector(model(-0.5), SETTINGS)
     after.overlay("vitals.readings", 0, taken)
     assert after.snapshot("vitals.readings", 0).adjustment == Adjustment()
 

@@ -160,7 +160,7 @@ def _on_recorded(found: Sequence[Comparison], whole: Found) -> Iterable[str]:
                     f"{each.title}: early at ≤ {rate:g} a day",
                     _early(operation),
                     f"{best.name}: {_early(_at(best, rate))}",
-                    points(difference(ours, best, rate, "early")),
+                    _less(each, ours, best, rate),
                 ]
             )
         if ours.auroc is not None:
@@ -252,6 +252,13 @@ def _at(result: Result, rate: float | None) -> Operation:
     operation = result.at(rate)
     assert operation is not None  # noqa: S101 - all are asked at all rates
     return operation
+
+
+def _less(found: Comparison, ours: Result, other: Result, rate: float) -> str:
+    less = difference(ours, other, rate, "early")
+    if less is not None and found.people < 2:
+        return f"{100 * less.value:+.0f} (one person: no interval)"
+    return points(less)
 
 
 def _gap(figure: Figure) -> str:
