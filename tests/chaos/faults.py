@@ -18,6 +18,8 @@ _PASSAGES: Final = {"append": 12, "poll": 8, "score": 8, "commit": 8, "committed
 _COMMIT_SECONDS: Final = 0.02
 _CATCH_SECONDS: Final = 20.0
 _FENCED: Final = 1  # the exit code of a worker that others replaced again and again
+_UNREACHABLE: Final = 78  # of who is still starting when connections are refused
+_GAVE_UP: Final = (_FENCED, _UNREACHABLE)
 
 Chance = random.Random
 Fault = Callable[[Chance], str]
@@ -253,11 +255,11 @@ class Faults:
 
     def _let_give_up(self) -> None:
         for worker in self._crew.living:
-            worker.allowed.add(_FENCED)
+            worker.allowed.update(_GAVE_UP)
 
     def _refill(self) -> None:
         """Where a worker gave up, start one in its place, as whoever runs it would."""
-        for worker in [each for each in self._crew.workers if each.code == _FENCED]:
+        for worker in [each for each in self._crew.workers if each.code in _GAVE_UP]:
             worker.code = 0
             worker.allowed.add(0)
             self.replaced += 1
