@@ -8,7 +8,8 @@ import pytest
 from vitalwatch.commands.main import main
 from vitalwatch.errors import CheckpointError
 from vitalwatch.model import checkpoint
-from vitalwatch.training import curves, fitting, streams
+from vitalwatch.scoring.evidence import PACES
+from vitalwatch.training import calibration, curves, fitting, streams
 from vitalwatch.training.streams import Size
 
 
@@ -20,6 +21,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert defaults is not None
     tiny = tuple(Size(2, 2, 16) if isinstance(value, Size) else value for value in defaults)
     monkeypatch.setattr(fitting.Plan.__init__, "__defaults__", tiny)
+    short = zip(PACES, (12,) * 5, (0.52, 0.55, 0.6, 1, 3), strict=True)
+    monkeypatch.setattr(calibration, "WARDS", tuple(short))
+    monkeypatch.setattr("vitalwatch.commands.train.EVALUATED", 4)
 
 
 def train(path: Path, *more: str) -> int:
