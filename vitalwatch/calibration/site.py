@@ -21,6 +21,7 @@ from vitalwatch.arrays import Bools, Doubles, Floats, Ints
 from vitalwatch.calibration import table
 from vitalwatch.calibration.people import People
 from vitalwatch.calibration.table import Watched
+from vitalwatch.calibration.tails import weighted_tail
 from vitalwatch.errors import RecordingError
 from vitalwatch.evaluation.streams import MINUTE
 from vitalwatch.model.checkpoint import Model
@@ -185,17 +186,7 @@ def _tails(
             total = float(weights.sum())
             if total > 0:
                 share = total / (total + PRIOR_DAYS)
-                own = _tail(values[known], weights)
+                # A device's steps make many values equal.
+                own = weighted_tail(values[known], weights) + np.arange(len(TAIL_LOGS)) * 1e-5
                 tails[term, vital] = share * own + (1 - share) * tails[term, vital]
     return replace(shipped, tails=tails)
-
-
-def _tail(values: Floats, weights: Doubles) -> Doubles:
-    """What values (n,) exceed with each tabulated frequency, rising."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    wanted = (1 - 10.0**-TAIL_LOGS) * below[-1]
-    found = np.searchsorted(below, wanted, side="left").clip(max=len(order) - 1)
-    # A device's steps make many values equal.
-    tail: Doubles = values[order][found] + np.arange(len(TAIL_LOGS)) * 1e-5
-    return tail

@@ -37,7 +37,8 @@ RISK: Final = len(TERMS)
 
 WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, -0.2, -0.7, -1.2, -0.1])
 """log10 of what a hazard of each of TERMS, and of each of the layout's RISKS, counts: set on
-simulated calibration patients, so that the first three matter where the risks are silent."""
+calibration patients, simulated and recorded, so that the first three matter where the risks are
+silent."""
 
 LEAST: Final = np.float32(1e-9)
 """Hazards that add up to less than this are as good as none."""
@@ -177,8 +178,8 @@ class Tables(NamedTuple):
     """A :class:`Calibration` as compiled functions take it.
 
     ``factors`` (3 + R, V) are the weights' powers of ten. Beyond the tables the slope of their ends
-    goes on: ``tails_beyond`` (3, V), the last decade's,
-    and ``days_beyond``, the last third's.
+    goes on: ``tails_beyond`` (3, V), the last decade's, and ``days_beyond``, that of the last third
+    or of the whole table, whichever is steeper.
     """
 
     tails: Floats

@@ -17,9 +17,10 @@ import numpy as np
 from simulator import Ward
 from vitalwatch import vitals
 from vitalwatch.alarms.technical import Watch
-from vitalwatch.arrays import Bools, Doubles, Floats, Ints
+from vitalwatch.arrays import Bools, Floats, Ints
 from vitalwatch.calibration import table
 from vitalwatch.calibration.table import Watched
+from vitalwatch.calibration.tails import weighted_tail
 from vitalwatch.evaluation.streams import Streams
 from vitalwatch.model.checkpoint import Model
 from vitalwatch.scoring.evidence import PACES, TAIL_LOGS, TERMS, WEIGHTS, Calibration
@@ -41,10 +42,6 @@ _MIDDLE: Final = 2
 PATIENTS: Final = sum(patients for _, patients, _ in WARDS)
 PATIENT_DAYS: Final = sum(patients * hours / 24 for _, patients, hours in WARDS)
 
-_TELLING: Final = 20
-"""So many values beyond it say how rare a value is: those of one patient are much alike."""
-
-_DECADE: Final = 4  # places in TAIL_LOGS
 _DAY_MS: Final = 86_400_000
 
 
@@ -150,28 +147,10 @@ def _tails(samples: list[Floats]) -> Floats:
             parts = [sample[term, :, vital] for sample in samples]
             parts = [part[~np.isnan(part)] for part in parts]
             weights = np.concatenate([np.full(len(p), 1 / max(len(p), 1)) for p in parts])
-            tails[term, vital] = _weighted_tail(np.concatenate(parts), weights)
+            tails[term, vital] = weighted_tail(np.concatenate(parts), weights)
     # np.interp needs ascending knots where a device's steps make many values equal.
     tails += np.arange(len(TAIL_LOGS)) * 1e-5
     return tails.astype(np.float32)
-
-
-def _weighted_tail(values: Floats, weights: Doubles) -> Doubles:
-    """Values exceeded with each tabulated frequency; beyond what so many can tell, on a line.
-
-    A vital that is measured now and then has few values, the largest of which would stand for all
-    rarer ones: what is a little larger would then pass for something that never happens.
-    """
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    wanted = 1 - 10.0**-TAIL_LOGS
-    found = np.searchsorted(below, wanted * below[-1], side="left").clip(max=len(order) - 1)
-    tail = np.asarray(values[order][found], dtype=np.float64)
-    told = float(np.log10(max(weights.sum() ** 2 / (weights**2).sum() / _TELLING, 1)))
-    last = max(int(np.searchsorted(TAIL_LOGS, told, side="right")) - 1, _DECADE)
-    slope = tail[last] - tail[last - _DECADE]
-    tail[last:] = tail[last] + slope * (TAIL_LOGS[last:] - TAIL_LOGS[last])
-    return tail
 
 
 def _course(steps: Iterator[Scores], patients: Ward, interval: float) -> _Course:
