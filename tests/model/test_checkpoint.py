@@ -121,3 +121,12 @@ def test_scoring_does_without_torch() -> None:
         "Detector(checkpoint.load(), config.Alarms())\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_of_every_cell_there_is_a_model_to_compare_trained_as_the_others_are() -> None:
+    models = {path.stem: checkpoint.load(path) for path in checkpoint.FAMILY.glob("*.safetensors")}
+    assert set(models) == set(CELLS)
+    commands = {
+        str(model.card["command"]).replace(f"--cell {cell}", "") for cell, model in models.items()
+    }
+    assert len(commands) == 1

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +15,9 @@ from simulator.styles import STYLES
 from vitalwatch import config
 from vitalwatch.errors import ConfigurationError, UsageError
 from vitalwatch.evaluation import EXPLAINED, HEADLINE
+
+if TYPE_CHECKING:
+    from vitalwatch.model.checkpoint import Model
 
 EXAMPLES = """\
 examples:
@@ -149,7 +153,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments)
     model = checkpoint.load(settings.model.path)
     paths = [*sorted(checkpoint.FAMILY.glob("*.safetensors")), *arguments.beside]
-    others = [(path.stem, checkpoint.load(path)) for path in paths]
+    others = [_named(path, checkpoint.load(path)) for path in paths]
     console = Console(file=sys.stderr)
     out = Console(soft_wrap=True, highlight=False, markup=False)
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
@@ -200,6 +204,12 @@ def _compare(arguments: argparse.Namespace) -> int:
             told = card.Found(model, _command(arguments), compared, checked, explained, family)
             arguments.card.write_text(card.markdown(told), encoding="utf-8")
     return 0
+
+
+def _named(path: Path, model: "Model") -> tuple[str, "Model"]:
+    """Another model by its file, and how long it was trained: the table's reader must know."""
+    rounds = model.card.get("rounds")
+    return (path.stem if rounds is None else f"{path.stem}, {rounds} rounds"), model
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -79,6 +79,12 @@ def _made(found: Found) -> Iterable[str]:
         f"{card['calibrated_on']}. This card was written by\n"
     )
     yield f"```text\n{found.command}\n```\n"
+    if found.family:
+        yield (
+            f"Beside it stand {', '.join(found.family)}. The cells of vitalwatch/model/family are "
+            "trained alike and much shorter than the model that ships: they are to be compared "
+            "with each other.\n"
+        )
     yield (
         "Nobody whose figures stand below was trained or calibrated on. Thresholds are set on "
         "other people of the same kind, to a rate of false alarms, and then frozen. Intervals are "
