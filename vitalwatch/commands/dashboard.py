@@ -82,9 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
                     model.fingerprint,
                 )
             )
-            dashboard = Dashboard(
-                settings, lambda: log, mode="simulated", reload=arguments.reload_page
-            )
+            dashboard = Dashboard(settings, lambda: log, reload=arguments.reload_page)
         else:
             from vitalwatch.stream import kafka
 

@@ -83,10 +83,7 @@ class Alerts:
 
     def acks(self, alert_id: str) -> list[dict[str, Any]]:
         """Who took note of an alert, the last one last."""
-        return [
-            {"name": ack.name, "note": ack.note, "time_ms": ack.time}
-            for ack in self._acks.get(alert_id, ())
-        ]
+        return [told(ack) for ack in self._acks.get(alert_id, ())]
 
     def active(self, patient: str) -> list[Entry]:
         """A patient's active alerts."""
@@ -116,3 +113,8 @@ def shown(entry: Entry, acks: list[dict[str, Any]], place: dict[str, Any]) -> di
         "over_ms": entry.over,
         "acks": acks,
     }
+
+
+def told(ack: Ack) -> dict[str, Any]:
+    """An acknowledgement as pages get it."""
+    return {"alert_id": ack.alert_id, "name": ack.name, "note": ack.note, "time_ms": ack.time}

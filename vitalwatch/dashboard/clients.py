@@ -7,6 +7,7 @@ Everything here runs on the server's event loop, but for :meth:`Events.publish_f
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, NamedTuple
@@ -23,10 +24,15 @@ AT_ONCE: Final = 256 * 1024
 _encode: Final = msgspec.json.Encoder().encode
 
 
+BEHIND_SECONDS: Final = 15.0
+"""A page that has not taken an event for so long is dropped."""
+
+
 class Event(NamedTuple):
-    """One event: its number, and what is sent of it."""
+    """One event: its number, when it was, and what is sent of it."""
 
     number: int
+    at: float
     data: bytes
 
 
@@ -37,10 +43,17 @@ class TooSlow(Exception):  # noqa: N818 - what a page was
 class Events:
     """The events of one server since it started."""
 
-    def __init__(self, *, kept: int = EVENTS_KEPT, kept_bytes: int = BYTES_KEPT) -> None:
+    def __init__(
+        self,
+        *,
+        kept: int = EVENTS_KEPT,
+        kept_bytes: int = BYTES_KEPT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.epoch = secrets.token_hex(4)
         self.last = 0
         self.on_published: Callable[[str, int], None] = lambda _name, _size: None
+        self._clock = clock
         self._kept = kept
         self._kept_bytes = kept_bytes
         self._ring: deque[Event] = deque()
@@ -63,7 +76,7 @@ class Events:
         """Give an event, whose ``data`` is JSON, to all pages."""
         self.last += 1
         written = self.written(name, data, self.last)
-        self._ring.append(Event(self.last, written))
+        self._ring.append(Event(self.last, self._clock(), written))
         self._bytes += len(written)
         while len(self._ring) > self._kept or self._bytes > self._kept_bytes:
             self._bytes -= len(self._ring.popleft().data)
@@ -93,11 +106,9 @@ class Events:
         self._closed = True
         self._wake()
 
-    async def follow(self, reached: int, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """What comes after an event, for ever; raises TooSlow for a page that falls behind.
-
-        ``progress`` is told the number of the last event before it is handed out.
-        """
+    async def follow(self, reached: int) -> AsyncIterator[bytes]:
+        """What comes after an event, until :meth:`close`; TooSlow for a page that falls behind."""
+        resumed = self._clock()
         while not self._closed:
             if reached >= self.last:
                 changed = self._changed
@@ -109,8 +120,10 @@ class Events:
             oldest = self._ring[0].number if self._ring else self.last + 1
             if oldest > reached + 1:
                 raise TooSlow
-            parts, size = [], 0
-            place = reached + 1 - oldest
+            parts: list[bytes] = []
+            size, place = 0, reached + 1 - oldest
+            if self._clock() - max(self._ring[place].at, resumed) > BEHIND_SECONDS:
+                raise TooSlow
             while place < len(self._ring):
                 event = self._ring[place]
                 if parts and size + len(event.data) > AT_ONCE:
@@ -119,7 +132,6 @@ class Events:
                 size += len(event.data)
                 place += 1
             reached += len(parts)
-            progress(reached)
             yield b"".join(parts)
 
     def _wake(self) -> None:

@@ -4,22 +4,21 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from prometheus_client import CollectorRegistry
 
 from vitalwatch import config
 from vitalwatch.dashboard.access import Access
 from vitalwatch.dashboard.acks import Acks
+from vitalwatch.dashboard.app import App
 from vitalwatch.dashboard.clients import Events
 from vitalwatch.dashboard.feed import Feed
 from vitalwatch.dashboard.figures import Figures
 from vitalwatch.dashboard.queries import Queries
-from vitalwatch.dashboard.server import App, Server
+from vitalwatch.dashboard.server import Server
 from vitalwatch.dashboard.ward import Ward
 from vitalwatch.stream.broker import Broker
-
-Mode = Literal["live", "simulated", "replay"]
 
 
 class Dashboard:
@@ -32,7 +31,6 @@ class Dashboard:
         self,
         settings: config.Settings,
         connect: Callable[[], Broker],
-        mode: Mode = "live",
         *,
         reload: bool = False,
     ) -> None:
@@ -48,25 +46,29 @@ class Dashboard:
             self._events,
             on_records=figures.records,
             on_skipped=figures.skipped,
+            on_state=figures.state,
+            on_anew=self._all_anew,
         )
         self._acks = Acks(connect, settings.topics.acks)
-        app = App(
+        self._app = App(
             self.ward,
             self._events,
             self._feed,
             access,
             figures,
             Queries(self.ward),
-            mode=mode,
             title=settings.dashboard.title,
             write_ack=self._acks.write,
             reload=reload,
         )
-        self._server = Server(settings.dashboard, app, self._events)
+        self._server = Server(settings.dashboard, self._app, self._events)
         self.url = self._server.url
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._feed.run, args=(self._stop,), name="feed")
         self._stack = ExitStack()
+
+    def _all_anew(self) -> None:
+        self._events.publish_from_thread("ward", self._app.snapshot())
 
     def __enter__(self) -> Self:
         self._stack.callback(self._acks.close)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from vitalwatch import config
+from vitalwatch.dashboard.alerts import told
 from vitalwatch.dashboard.clients import Events
 from vitalwatch.dashboard.ward import Ward
 from vitalwatch.errors import BrokerError, Fenced
@@ -37,8 +38,8 @@ MISSING_SECONDS: Final = 5.0
 """So often it is looked whether a topic that was missing is there."""
 
 FORGET_SECONDS: Final = 60.0
-SKIPPED_PER_POLL: Final = 64
-"""So many records that are none of ours are looked at closely in one poll; the rest is counted."""
+CAUGHT_UP_RECORDS: Final = 2000
+"""A new server that has no more than that to read has caught up with the stream."""
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +67,24 @@ class Feed:
         *,
         on_records: Callable[[str, int], None] = lambda _kind, _count: None,
         on_skipped: Callable[[str, str, int], None] = lambda _kind, _reason, _count: None,
+        on_state: Callable[[int, int], None] = lambda _patients, _lag: None,
+        on_anew: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``connect`` gives the broker anew after it was away; it closes with the feed."""
+        """``connect`` gives the broker anew after it was away; it closes with the feed.
+
+        ``on_records`` is told kind and number of what was read, ``on_skipped`` kind, reason and
+        number of what could not be shown, ``on_state`` patients and lag now and then, and
+        ``on_anew`` that pages must be told all anew.
+        """
         self._connect = connect
         self._settings = settings
         self._ward = ward
         self._events = events
         self._on_records = on_records
         self._on_skipped = on_skipped
+        self._on_state = on_state
+        self._on_anew = on_anew
         self._clock = clock
         self._group = f"{settings.topics.prefix}-dashboard-{uuid.uuid4().hex[:12]}"
         self._positions: dict[TopicPartition, int] = {}
@@ -99,6 +109,8 @@ class Feed:
         self._reading_decoder = msgspec.json.Decoder(Reading)
         self._tick_due = self._status_due = self._forget_due = 0.0
         self.status = Status("connecting", "Connecting to the broker.")
+        self.mode = _told_by(settings.dashboard.stream) or "live"
+        self._caught_up = False
 
     def run(self, stop: threading.Event) -> None:
         """Feed the ward until ``stop`` is set."""
@@ -122,6 +134,7 @@ class Feed:
         if not present:
             self._missing(missing)
             return MISSING_SECONDS
+        self._look_for_truth(broker)
         look = self._clock() + MISSING_SECONDS
         with closing(broker.source(present, self._group)) as source:
             while not stop.is_set():
@@ -139,6 +152,19 @@ class Feed:
                     if broker.topics(missing):
                         return 0.0
         return 0.0
+
+    def _look_for_truth(self, broker: Broker) -> None:
+        """Where something tells the truth of patients, they are simulated."""
+        if self._settings.dashboard.stream != "auto":
+            return
+        topic = self._settings.topics.truth
+        spec = broker.topics([topic]).get(topic)
+        partitions = range(spec.partitions if spec else 0)
+        told = any(broker.bounds(TopicPartition(topic, each))[1] for each in partitions)
+        mode = "simulated" if told else "live"
+        if mode != self.mode:
+            self.mode = mode
+            self._on_anew()
 
     def _start(self, broker: Broker, partition: TopicPartition) -> int:
         """Where to begin with a partition: where we were, or some time before its end."""
@@ -191,7 +217,8 @@ class Feed:
     def _alerts(self, batch: RecordBatch) -> None:
         for alert in self._each("alerts", batch, self._alert_decoder):
             shown = self._ward.alert(alert)
-            self._events.publish_from_thread("alert", shown)
+            if self._caught_up:
+                self._events.publish_from_thread("alert", shown)
 
     def _acks(self, batch: RecordBatch) -> None:
         for ack in self._each("acks", batch, self._ack_decoder):
@@ -200,8 +227,7 @@ class Feed:
     def acknowledged(self, ack: Ack) -> None:
         """An acknowledgement has been read, or written by this server."""
         if self._ward.acknowledge(ack):
-            told = {"alert_id": ack.alert_id, "name": ack.name, "note": ack.note}
-            self._events.publish_from_thread("ack", {**told, "time_ms": ack.time})
+            self._events.publish_from_thread("ack", told(ack))
 
     def _each(self, kind: str, batch: RecordBatch, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """A batch's messages; what is none is counted."""
@@ -250,10 +276,20 @@ class Feed:
         )
 
     def _report(self, source: Source, missing: list[str]) -> None:
+        lag = sum(source.lag().values())
+        self._on_state(len(self._ward), lag)
+        if not source.assignment():
+            return
+        if not self._caught_up and lag > CAUGHT_UP_RECORDS:
+            sentence = f"Reading what has happened before: {lag:,} records to go."
+            self._tell(Status("catching_up", sentence, lag, **self._counts()))
+            return
+        if not self._caught_up:
+            self._caught_up = True
+            self._on_anew()
         if missing:
             self._missing(missing)
             return
-        lag = sum(source.lag().values())
         self._tell(Status("ok", "Connected.", lag, **self._counts()))
 
     def _counts(self) -> Mapping[str, int]:
@@ -280,10 +316,14 @@ def publish_numbers(ward: Ward, events: Events) -> None:
         events.publish_from_thread("numbers", {"now_ms": now, "p": changed})
 
 
+def _told_by(stream: str) -> str | None:
+    return None if stream == "auto" else stream
+
+
 def _even(block: ScoreBlock) -> bool:
     """Whether all columns of a block are of one length."""
     count = len(block.patients)
-    columns = [block.times, block.rarity, block.offsets]
-    for table in (block.surprise, block.expected, block.low, block.high):
-        columns.extend(table.values())  # type: ignore[arg-type]
-    return all(len(column) == count for column in columns)
+    tables = (block.surprise, block.expected, block.low, block.high)
+    return len(block.times) == len(block.rarity) == count and all(
+        len(column) == count for table in tables for column in table.values()
+    )

@@ -13,6 +13,7 @@ class Figures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.clients = 0
         ProcessCollector(registry=registry)
         self._clients = Gauge(
             "vitalwatch_dashboard_clients", "Pages that are open.", registry=registry
@@ -60,7 +61,8 @@ class Figures:
 
     def client(self, change: int) -> None:
         """A page came or went."""
-        self._clients.inc(change)
+        self.clients += change
+        self._clients.set(self.clients)
 
     def dropped(self) -> None:
         """A page was too slow."""

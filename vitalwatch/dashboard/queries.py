@@ -84,7 +84,7 @@ class Queries:
     def alerts(self, query: AlertQuery) -> dict[str, Any]:
         """Alerts, those with the newest events first, and whether there are more."""
         limit = min(max(query.limit, 1), MOST_ALERTS)
-        shown = []
+        shown: list[dict[str, Any]] = []
         for _, each in self._chosen(query):
             if len(shown) == limit:
                 return {"alerts": shown, "more": True}
@@ -93,13 +93,11 @@ class Queries:
 
     def export(self, query: AlertQuery) -> bytes:
         """All events of alerts as they were published, a line each, with who took note."""
-        lines = []
+        lines: list[Any] = []
         for entry, shown in self._chosen(query):
-            for event in entry.events:
-                lines.append(msgspec.json.encode(event))
-            for ack in shown["acks"]:
-                lines.append(msgspec.json.encode({"alert_id": entry.alert.alert_id, "ack": ack}))
-        return b"".join(line + b"\n" for line in lines)
+            lines += entry.events
+            lines += [{"acknowledged": ack} for ack in shown["acks"]]
+        return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
     def _chosen(self, query: AlertQuery) -> Iterator[tuple[Entry, dict[str, Any]]]:
         with self._ward.lock:

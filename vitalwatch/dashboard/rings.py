@@ -5,7 +5,8 @@ a ring; older ones as one summary a minute, for a day. Numbers are held as whole
 last digit that is on the wire, so what is read back is what was written.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,27 @@ class Window(NamedTuple):
     surprise: Doubles
 
 
+class _Store(NamedTuple):
+    """By series (S,): its ring, of which ``counts`` entries were written, and its minutes."""
+
+    times: Ints
+    data: Words16
+    counts: Ints
+    minute: npt.NDArray[np.int32]
+    summary: Words16
+
+    @classmethod
+    def of(cls, size: int, full: int, minutes: int) -> "_Store":
+        """Memory for so many series; the system gives it when it is first written to."""
+        return cls(
+            np.zeros((size, full), dtype=np.int64),
+            np.zeros((size, full, len(FIELDS)), dtype=np.int16),
+            np.zeros(size, dtype=np.int64),
+            np.zeros((size, minutes), dtype=np.int32),
+            np.zeros((size, minutes, _SUMMARY), dtype=np.int16),
+        )
+
+
 class Rings:
     """Series of patients, by the patient's row and the vital's index."""
 
@@ -67,7 +89,7 @@ class Rings:
         self.of: Ints = np.full((0, SERIES), _NONE, dtype=np.int64)
         self._free: list[int] = []
         self._used = 0
-        self._allocate(0)
+        self._store = _Store.of(0, full, minutes)
 
     @property
     def nbytes(self) -> int:
@@ -90,9 +112,10 @@ class Rings:
     def readings(self, rows: Ints, times: Ints, values: Floats) -> None:
         """Readings of patients' ``rows`` (n,) at ``times`` (n,) in ms; ``values`` (n, V)."""
         self._open(rows, ~np.isnan(values))
+        store = self._store
         _put_values(
-            rows, times, values, self.of, _SCALES, self._times, self._data, self._counts,
-            self._minute, self._summary,
+            rows, times, values, self.of, _SCALES,
+            store.times, store.data, store.counts, store.minute, store.summary,
         )  # fmt: skip
 
     def scores(
@@ -105,9 +128,10 @@ class Rings:
         self._open(rows, ~np.isnan(tables[0]))
         with np.errstate(divide="ignore", invalid="ignore"):
             days = np.log10(rarity)
+        store = self._store
         _put_scores(
             rows, times, days.astype(np.float32), *tables, self.of, _SCALES,
-            self._times, self._data, self._counts, self._minute, self._summary,
+            store.times, store.data, store.counts, store.minute, store.summary,
         )  # fmt: skip
 
     def window(self, row: int, vital: int, begin: int, end: int, points: int) -> Window:
@@ -116,7 +140,7 @@ class Rings:
         if series == _NONE:
             return Window(np.zeros(0, dtype=np.int64), *np.zeros((7, 0)))
         held = self._held(series)
-        if not len(held) or self._times[series, held[0]] <= begin or self._young(series):
+        if not len(held) or self._store.times[series, held[0]] <= begin or self._young(series):
             found = self._whole(series, vital, held, begin, end)
         else:
             found = self._summed(series, vital, begin, end)
@@ -128,30 +152,30 @@ class Rings:
         held = self._held(series) if series != _NONE else np.zeros(0, dtype=np.int64)
         if not len(held):
             return 0, 0
-        return int(self._times[series, held[0]]), int(self._times[series, held[-1]])
+        return int(self._store.times[series, held[0]]), int(self._store.times[series, held[-1]])
 
     def _young(self, series: int) -> bool:
         """Whether nothing of a series has left the ring yet."""
-        return int(self._counts[series]) <= self._full
+        return int(self._store.counts[series]) <= self._full
 
     def _held(self, series: int) -> Ints:
         """The ring's places, oldest first."""
-        count = int(self._counts[series])
+        count = int(self._store.counts[series])
         return np.arange(max(0, count - self._full), count, dtype=np.int64) % self._full
 
     def _whole(self, series: int, vital: int, held: Ints, begin: int, end: int) -> Window:
-        times = self._times[series, held]
+        times = self._store.times[series, held]
         first, last = np.searchsorted(times, [begin, end + 1])
         chosen = held[first:last]
-        data = self._numbers(self._data[series, chosen], vital)
+        data = self._numbers(self._store.data[series, chosen], vital)
         value, expected, low, high, surprise = data.T
         return Window(times[first:last], value, value, value, expected, low, high, surprise)
 
     def _summed(self, series: int, vital: int, begin: int, end: int) -> Window:
         wanted = np.arange(max(begin // MINUTE_MS, 0), end // MINUTE_MS + 1)[-self._minutes :]
         slots = wanted % self._minutes
-        present = self._minute[series, slots] == wanted
-        data = self._numbers(self._summary[series, slots[present]], vital, summary=True)
+        present = self._store.minute[series, slots] == wanted
+        data = self._numbers(self._store.summary[series, slots[present]], vital, summary=True)
         times = wanted[present].astype(np.int64) * MINUTE_MS + MINUTE_MS // 2
         least, most, last, expected, low, high, surprise = data.T
         return Window(times, last, least, most, expected, low, high, surprise)
@@ -175,29 +199,18 @@ class Rings:
 
     def _take(self) -> int:
         if not self._free:
-            size = len(self._counts)
-            self._allocate(max(64, 2 * size))
-            self._free.extend(range(len(self._counts) - 1, size - 1, -1))
+            size = len(self._store.counts)
+            larger = _Store.of(max(64, 2 * size), self._full, self._minutes)
+            pairs: Iterable[tuple[Any, Any]] = zip(larger, self._store, strict=True)
+            for new, old in pairs:
+                new[:size] = old
+            self._store = larger
+            self._free.extend(range(len(larger.counts) - 1, size - 1, -1))
         series = self._free.pop()
         self._used = max(self._used, series + 1)
-        self._counts[series] = 0
-        self._minute[series] = _NONE
+        self._store.counts[series] = 0
+        self._store.minute[series] = _NONE
         return series
-
-    def _allocate(self, size: int) -> None:
-        """Memory for so many series; the system gives it when it is first written to."""
-        before = getattr(self, "_counts", None)
-        times = np.zeros((size, self._full), dtype=np.int64)
-        data: Words16 = np.zeros((size, self._full, len(FIELDS)), dtype=np.int16)
-        minute = np.zeros((size, self._minutes), dtype=np.int32)
-        summary: Words16 = np.zeros((size, self._minutes, _SUMMARY), dtype=np.int16)
-        counts = np.zeros(size, dtype=np.int64)
-        if before is not None:
-            held = len(before)
-            times[:held], data[:held], minute[:held] = self._times, self._data, self._minute
-            summary[:held], counts[:held] = self._summary, before
-        self._times, self._data, self._counts = times, data, counts
-        self._minute, self._summary = minute, summary
 
 
 def thinned(window: Window, begin: int, end: int, points: int) -> Window:
@@ -225,13 +238,15 @@ def _whole_number(number: float, scale: float) -> int:
     """A number as it is held."""
     if np.isnan(number):
         return _MISSING
-    return int(max(min(np.rint(number * scale), _LARGEST), -_LARGEST))
+    whole: int = int(max(min(np.rint(number * scale), _LARGEST), -_LARGEST))
+    return whole
 
 
 @compiled
 def _place(series: int, time: int, times: Ints, data: Words16, counts: Ints) -> int:
     """Where in its ring the entry of a time is, a new one if it is the newest; else -1."""
-    full, count = times.shape[1], counts[series]
+    full, count = np.int64(times.shape[1]), counts[series]
+    place: int
     if count == 0 or time > times[series, (count - 1) % full]:
         place = count % full
         counts[series] = count + 1
@@ -246,14 +261,16 @@ def _place(series: int, time: int, times: Ints, data: Words16, counts: Ints) -> 
         else:
             high = middle
     place = low % full
-    return place if times[series, place] == time else _NONE
+    if times[series, place] != time:
+        return _NONE
+    return place
 
 
 @compiled
 def _summarised(series: int, time: int, minute: npt.NDArray[np.int32], summary: Words16) -> int:
     """Where the summary of a time's minute is, blank if it is a new one; -1 if it is too old."""
     number = time // MINUTE_MS
-    slot = number % minute.shape[1]
+    slot: int = number % minute.shape[1]
     if minute[series, slot] > number:
         return _NONE
     if minute[series, slot] < number:

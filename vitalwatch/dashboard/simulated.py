@@ -36,6 +36,7 @@ def settings(given: config.Settings) -> config.Settings:
     return msgspec.structs.replace(
         given,
         topics=config.Topics(prefix="simulated", partitions=2),
+        dashboard=msgspec.structs.replace(given.dashboard, stream="simulated"),
         daemon=config.Daemon(group="simulated", max_records=500),
     )
 

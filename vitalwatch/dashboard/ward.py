@@ -9,9 +9,9 @@ import hmac
 import math
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,39 @@ SPARK_POINTS: Final = 60
 RECENT_ALERTS: Final = 200
 
 _FOREVER: Final = 2**62
+
+
+class _Latest(NamedTuple):
+    """By row (R,), or by row and vital (R, V): times in ms, 0 for never."""
+
+    last: Ints
+    ask: Ints
+    scored: Ints
+    rarity: Floats
+    times: Ints
+    values: Floats
+    bands: Floats
+    changed: Bools
+
+    @classmethod
+    def of(cls, rows: int) -> "_Latest":
+        """Nothing known of so many."""
+        return cls(
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(rows, dtype=np.int64),
+            np.full(rows, np.nan, dtype=np.float32),
+            np.zeros((rows, COUNT), dtype=np.int64),
+            np.full((rows, COUNT), np.nan, dtype=np.float32),
+            np.full((rows, COUNT, 3), np.nan, dtype=np.float32),
+            np.zeros(rows, dtype=np.bool_),
+        )
+
+    def put(self, rows: slice, other: "_Latest") -> None:
+        """What ``other`` says of its rows, for these."""
+        pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
+        for mine, theirs in pairs:
+            mine[rows] = theirs
 
 
 @dataclass(slots=True)
@@ -68,7 +101,7 @@ class Ward:
         self._free: list[int] = []
         self._rings = Rings()
         self._stream = 0
-        self._cover(0)
+        self._latest = _Latest.of(0)
 
     @property
     def nbytes(self) -> int:
@@ -102,13 +135,13 @@ class Ward:
 
     def unplaced(self, rows: Ints, times: Ints) -> Ints:
         """Places (k,) of readings, one a patient, that are to be asked for ward and bed."""
-        due = np.flatnonzero((rows >= 0) & (times >= self._ask[rows]))
+        due = np.flatnonzero((rows >= 0) & (times >= self._latest.ask[rows]))
         chosen = due[np.unique(rows[due], return_index=True)[1]]
-        self._ask[rows[chosen]] = times[chosen] + MINUTE_MS
+        self._latest.ask[rows[chosen]] = times[chosen] + MINUTE_MS
         return chosen
 
     def readings(self, rows: Ints, times: Ints, values: Floats) -> None:
-        """Readings of ``rows`` (n,) at ``times`` (n,) in ms; ``values`` (n, V), NaN: not measured."""
+        """Readings of ``rows`` (n,) at ``times`` (n,) in ms; ``values`` (n, V), else NaN."""
         known = rows >= 0
         if not known.all():
             rows, times, values = rows[known], times[known], values[known]
@@ -116,8 +149,9 @@ class Ward:
             return
         with self.lock:
             self._rings.readings(rows, times, values)
-            _latest(rows, times, values, self._times, self._values, self._last)
-            self._changed[rows] = True
+            latest = self._latest
+            _newest(rows, times, values, latest.times, latest.values, latest.last)
+            self._latest.changed[rows] = True
             self._stream = max(self._stream, int(times.max()))
 
     def scores(self, block: ScoreBlock) -> None:
@@ -127,11 +161,8 @@ class Ward:
             return  # no room: a block is all or nothing here, and the readings are turned away too
         times = np.array(block.times, dtype=np.int64)
         rarity = np.array(block.rarity, dtype=np.float32)
-        tables = tuple(
-            _table(getattr(block, name), len(rows))
-            for name in ("expected", "low", "high", "surprise")
-        )
-        self.scored(rows, times, rarity, *tables)
+        tables = (block.expected, block.low, block.high, block.surprise)
+        self.scored(rows, times, rarity, *(_table(each, len(rows)) for each in tables))
 
     def scored(
         self,
@@ -148,11 +179,12 @@ class Ward:
             return
         with self.lock:
             self._rings.scores(rows, times, rarity, (expected, low, high, surprise))
-            _latest_scores(
+            latest = self._latest
+            _newest_scores(
                 rows, times, rarity, expected, low, high,
-                self._scored, self._rarity, self._bands,
+                latest.scored, latest.rarity, latest.bands,
             )  # fmt: skip
-            self._changed[rows] = True
+            self._latest.changed[rows] = True
 
     def alert(self, alert: Alert) -> dict[str, Any]:
         """An alert's event; the alert as pages get it."""
@@ -168,15 +200,13 @@ class Ward:
     def forget_gone(self) -> int:
         """Let go of who is gone, by the stream's time; how many."""
         with self.lock:
-            gone = [
-                person
-                for person in self._people.values()
-                if self._stream - self._last[person.row] > GONE_MS and self._last[person.row]
-            ]
+            last = self._latest.last
+            before = self._stream - GONE_MS
+            gone = [each for each in self._people.values() if 0 < last[each.row] < before]
             for person in gone:
                 del self._people[person.name], self._by_key[person.key]
                 self._rings.forget(person.row)
-                self._clear(person.row)
+                self._latest.put(slice(person.row, person.row + 1), _Latest.of(1))
                 self._free.append(person.row)
             return len(gone)
 
@@ -189,15 +219,15 @@ class Ward:
     def numbers(self) -> list[Any]:
         """What has changed since it was last asked, a list a patient."""
         with self.lock:
-            changed = self._changed
+            changed = self._latest.changed
             people = [person for person in self._people.values() if changed[person.row]]
             rows = np.array([person.row for person in people], dtype=np.int64)
-            self._changed[:] = False
+            self._latest.changed[:] = False
             if not len(rows):
                 return []
-            last, rarity = self._last[rows], self._rarity[rows]
-            values, bands = self._values[rows], self._bands[rows]
-            current = (self._times[rows] == last[:, None]) & ~np.isnan(values)
+            last, rarity = self._latest.last[rows], self._latest.rarity[rows]
+            values, bands = self._latest.values[rows], self._latest.bands[rows]
+            current = (self._latest.times[rows] == last[:, None]) & ~np.isnan(values)
         lasts, rarities = last.tolist(), rarity.tolist()
         told: list[Any] = []
         numbers, expected = values.tolist(), bands.tolist()
@@ -253,28 +283,28 @@ class Ward:
         active = self.alerts.active(person.name)
         vitals = {
             name: {
-                "v": _number(self._values[row, vital].item()),
-                "at_ms": int(self._times[row, vital]),
+                "v": _number(self._latest.values[row, vital].item()),
+                "at_ms": int(self._latest.times[row, vital]),
                 **dict(
                     zip(
                         ("expected", "lo", "hi"),
-                        map(_number, self._bands[row, vital].tolist()),
+                        map(_number, self._latest.bands[row, vital].tolist()),
                         strict=True,
                     )
                 ),
             }
             for vital, name in enumerate(NAMES)
-            if self._times[row, vital]
+            if self._latest.times[row, vital]
         }
         physiological = [e.alert for e in active if e.alert.kind == "physiological"]
         technical = len(physiological) < len(active)
         worst = max(physiological, key=lambda a: PRIORITIES.index(a.priority), default=None)
-        silent = now - int(self._last[row]) > NO_DATA_MS
+        silent = now - int(self._latest.last[row]) > NO_DATA_MS
         return {
             **person.place(),
-            "last_ms": int(self._last[row]),
+            "last_ms": int(self._latest.last[row]),
             "vitals": vitals,
-            "rarity": _rarity(self._rarity[row].item()),
+            "rarity": _rarity(self._latest.rarity[row].item()),
             "spark": self._spark(row, worst, now),
             "state": "no_data" if silent else "technical" if technical else "ok",
             "priority": None if worst is None else worst.priority,
@@ -286,7 +316,7 @@ class Ward:
         wanted = [driver.vital for driver in worst.drivers[:1]] if worst else []
         for name in (*wanted, *NAMES):
             vital = INDEX.get(name)
-            if vital is not None and now - self._times[row, vital] < SPARK_MS:
+            if vital is not None and now - self._latest.times[row, vital] < SPARK_MS:
                 window = self._rings.window(row, vital, now - SPARK_MS, now, SPARK_POINTS)
                 return {
                     "vital": name,
@@ -311,39 +341,15 @@ class Ward:
                 return None
             with self.lock:
                 if not self._free:
-                    held = len(self._last)
-                    self._cover(max(64, 2 * held))
-                    self._free.extend(range(len(self._last) - 1, held - 1, -1))
+                    held = len(self._latest.last)
+                    larger = _Latest.of(max(64, 2 * held))
+                    larger.put(slice(held), self._latest)
+                    self._latest = larger
+                    self._rings.cover(len(larger.last))
+                    self._free.extend(range(len(larger.last) - 1, held - 1, -1))
                 person = Person(name, self.key(name), self._free.pop())
                 self._people[name] = self._by_key[person.key] = person
         return person
-
-    def _cover(self, rows: int) -> None:
-        held = getattr(self, "_last", None)
-        last: Ints = np.zeros(rows, dtype=np.int64)
-        ask: Ints = np.zeros(rows, dtype=np.int64)
-        scored: Ints = np.zeros(rows, dtype=np.int64)
-        rarity: Floats = np.full(rows, np.nan, dtype=np.float32)
-        times: Ints = np.zeros((rows, COUNT), dtype=np.int64)
-        values: Floats = np.full((rows, COUNT), np.nan, dtype=np.float32)
-        bands: Floats = np.full((rows, COUNT, 3), np.nan, dtype=np.float32)
-        changed: Bools = np.zeros(rows, dtype=np.bool_)
-        if held is not None:
-            n = len(held)
-            last[:n], ask[:n], scored[:n], rarity[:n] = held, self._ask, self._scored, self._rarity
-            times[:n], values[:n], bands[:n] = self._times, self._values, self._bands
-            changed[:n] = self._changed
-        self._last, self._ask, self._scored, self._rarity = last, ask, scored, rarity
-        self._times, self._values, self._bands, self._changed = times, values, bands, changed
-        self._rings.cover(rows)
-
-    def _clear(self, row: int) -> None:
-        self._last[row] = self._ask[row] = self._scored[row] = 0
-        self._times[row] = 0
-        self._rarity[row] = np.nan
-        self._values[row] = np.nan
-        self._bands[row] = np.nan
-        self._changed[row] = False
 
 
 def _table(columns: dict[str, list[float | None]], count: int) -> Floats:
@@ -388,7 +394,7 @@ def vitals() -> list[dict[str, Any]]:
 
 
 @compiled
-def _latest(rows: Ints, at: Ints, values: Floats, times: Ints, latest: Floats, last: Ints) -> None:
+def _newest(rows: Ints, at: Ints, values: Floats, times: Ints, latest: Floats, last: Ints) -> None:
     for i in range(len(rows)):
         row = rows[i]
         if at[i] > last[row]:
@@ -400,7 +406,7 @@ def _latest(rows: Ints, at: Ints, values: Floats, times: Ints, latest: Floats, l
 
 
 @compiled
-def _latest_scores(
+def _newest_scores(
     rows: Ints,
     at: Ints,
     rarity: Floats,
