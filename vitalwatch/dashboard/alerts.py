@@ -77,6 +77,11 @@ class Alerts:
             self._acks.popitem(last=False)
         return True
 
+    def reset(self) -> None:
+        """Forget all alerts, but not what was acknowledged."""
+        self._entries.clear()
+        self._active.clear()
+
     def get(self, alert_id: str) -> Entry | None:
         """An alert that is remembered."""
         return self._entries.get(alert_id)

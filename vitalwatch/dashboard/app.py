@@ -63,8 +63,13 @@ log = logging.getLogger(__name__)
 class Source(Protocol):
     """Where a ward's events come from: a feed, or a recording."""
 
-    status: Status
-    mode: str
+    @property
+    def status(self) -> Status:
+        """How it is."""
+
+    @property
+    def mode(self) -> str:
+        """A word of :data:`BANNERS`: whether these are patients."""
 
     def acknowledged(self, ack: Ack) -> None:
         """An acknowledgement has been written."""
@@ -75,6 +80,9 @@ class Player(Protocol):
 
     def state(self) -> dict[str, Any]:
         """Where it is."""
+
+    def timeline(self) -> dict[str, Any]:
+        """All that happens in it."""
 
     def command(self, action: str, speed: float | None, to_ms: int | None) -> dict[str, Any]:
         """Play, pause, change the speed or seek; where it is then. Raises ValueError."""
@@ -335,7 +343,7 @@ class App:
 
     def snapshot(self) -> dict[str, Any]:
         """All that a page needs to begin with."""
-        clock = round(time.time() * 1000)
+        clock, player = round(time.time() * 1000), self._player
         return {
             "now_ms": self._ward.now(clock),
             "mode": self._source.mode,
@@ -343,5 +351,5 @@ class App:
             "patients": self._ward.patients(clock),
             "alerts": self._ward.listed(),
             "source": self._source.status,
-            "replay": self._player.state() if self._player else None,
+            "replay": player and {**player.state(), "timeline": player.timeline()},
         }

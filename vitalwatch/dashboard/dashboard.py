@@ -1,6 +1,8 @@
-"""One dashboard: the feed, the ward and the server, started and ended together."""
+"""One dashboard: a source, the ward and the server, started and ended together."""
 
+import hashlib
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -15,31 +17,42 @@ from vitalwatch.dashboard.app import App
 from vitalwatch.dashboard.clients import Events
 from vitalwatch.dashboard.feed import Feed
 from vitalwatch.dashboard.figures import Figures
+from vitalwatch.dashboard.film import Film
 from vitalwatch.dashboard.queries import Queries
+from vitalwatch.dashboard.replays import Replay
 from vitalwatch.dashboard.server import Server
 from vitalwatch.dashboard.ward import Ward
+from vitalwatch.messages import Ack
 from vitalwatch.stream.broker import Broker
 
 
 class Dashboard:
-    """Shows a broker's stream while the context lasts; ``url`` is where.
+    """Shows a stream while the context lasts; ``url`` is where.
 
     Raises ConfigurationError for an address that cannot be had, or that anybody could reach.
     """
 
-    def __init__(
-        self,
-        settings: config.Settings,
-        connect: Callable[[], Broker],
-        *,
-        reload: bool = False,
-    ) -> None:
-        access = Access(settings.dashboard)
-        figures = Figures(CollectorRegistry())
+    _source: Feed | Replay
+
+    def __init__(self, settings: config.Dashboard) -> None:
+        self._settings = settings
+        self._access = Access(settings)
+        self._stack = ExitStack()
+        self._stop = threading.Event()
+        self.figures = Figures(CollectorRegistry())
         self._events = Events()
-        self._events.on_published = figures.published
-        self.ward = Ward()
-        self._feed = Feed(
+        self._events.on_published = self.figures.published
+        self.ward = Ward(_secret(settings))
+
+    @classmethod
+    def of_stream(
+        cls, settings: config.Settings, connect: Callable[[], Broker], *, reload: bool = False
+    ) -> Self:
+        """Shows what is on a broker's topics; ``connect`` opens it, and again when it was away."""
+        self = cls(settings.dashboard)
+        figures, acks = self.figures, Acks(connect, settings.topics.acks)
+        self._stack.callback(acks.close)
+        self._source = Feed(
             connect,
             settings,
             self.ward,
@@ -49,29 +62,54 @@ class Dashboard:
             on_state=figures.state,
             on_anew=self._all_anew,
         )
-        self._acks = Acks(connect, settings.topics.acks)
+        self._serve(acks.write, None, reload=reload)
+        return self
+
+    @classmethod
+    def of_film(
+        cls,
+        settings: config.Dashboard,
+        film: Film,
+        title: str,
+        *,
+        speed: float = 1.0,
+        reload: bool = False,
+    ) -> Self:
+        """Plays a recording; what is acknowledged is kept as long as it runs."""
+        self = cls(settings)
+        replay = Replay(film, title, self.ward, self._events, speed=speed, on_anew=self._all_anew)
+        self._source = replay
+        self.figures.state(len(self.ward), 0)
+
+        def write(alert_id: str, name: str, note: str) -> Ack:
+            return Ack(alert_id, name, round(time.time() * 1000), note)
+
+        self._serve(write, replay, reload=reload)
+        return self
+
+    def _serve(
+        self, write: Callable[[str, str, str], Ack], player: Replay | None, *, reload: bool
+    ) -> None:
         self._app = App(
             self.ward,
             self._events,
-            self._feed,
-            access,
-            figures,
+            self._source,
+            self._access,
+            self.figures,
             Queries(self.ward),
-            title=settings.dashboard.title,
-            write_ack=self._acks.write,
+            title=self._settings.title,
+            write_ack=write,
+            player=player,
             reload=reload,
         )
-        self._server = Server(settings.dashboard, self._app, self._events)
+        self._server = Server(self._settings, self._app, self._events)
         self.url = self._server.url
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._feed.run, args=(self._stop,), name="feed")
-        self._stack = ExitStack()
+        self._thread = threading.Thread(target=self._source.run, args=(self._stop,), name="feed")
 
     def _all_anew(self) -> None:
         self._events.publish_from_thread("ward", self._app.snapshot())
 
     def __enter__(self) -> Self:
-        self._stack.callback(self._acks.close)
         self._stack.enter_context(self._server)
         self._thread.start()
         self._stack.callback(self._thread.join)
@@ -85,3 +123,9 @@ class Dashboard:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
+
+
+def _secret(settings: config.Dashboard) -> bytes:
+    """What patients' keys are made with: the same after a restart, where there is a secret."""
+    token = settings.acknowledge_token or settings.view_token
+    return hashlib.sha256(b"keys of " + token.encode()).digest() if token else b""

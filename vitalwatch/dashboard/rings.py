@@ -102,6 +102,11 @@ class Rings:
         more = np.full((rows - len(self.of), SERIES), _NONE, dtype=np.int64)
         self.of = np.concatenate((self.of, more))
 
+    def reset(self) -> None:
+        """Forget all readings."""
+        self._store.counts[:] = 0
+        self._store.minute[:] = _NONE
+
     def forget(self, row: int) -> None:
         """A patient is gone."""
         for series in self.of[row]:

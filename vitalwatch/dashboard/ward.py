@@ -94,6 +94,7 @@ class Ward:
         self.lock = threading.RLock()
         self.alerts = Alerts()
         self.turned_away = 0
+        self.at: int | None = None  # of a replay: the time that it has come to
         self._secret = secret or secrets.token_bytes(32)
         self._most = most
         self._people: dict[str, Person] = {}  # in the order in which they came
@@ -113,6 +114,8 @@ class Ward:
 
     def now(self, clock_ms: int) -> int:
         """The time that ages are told from, in ms: the clock's, or the stream's if that differs."""
+        if self.at is not None:
+            return self.at
         far = self._stream and abs(clock_ms - self._stream) > STREAM_MS
         return self._stream if far else clock_ms
 
@@ -209,6 +212,14 @@ class Ward:
                 self._latest.put(slice(person.row, person.row + 1), _Latest.of(1))
                 self._free.append(person.row)
             return len(gone)
+
+    def reset(self) -> None:
+        """Know of the same patients, and nothing else but what was acknowledged."""
+        with self.lock:
+            self._rings.reset()
+            self._latest = _Latest.of(len(self._latest.last))
+            self.alerts.reset()
+            self._stream = 0
 
     # -- what goes out ---------------------------------------------------------------------------
 
