@@ -22,6 +22,7 @@ const SOURCES = {
   connecting: "Connecting to the broker",
   lost: "Source lost",
   missing_topic: "A topic is missing",
+  catching_up: "Catching up",
 };
 
 let view = null;
@@ -105,7 +106,7 @@ function showConnection() {
   if (state === "lost") {
     trouble = `No connection to the server since ${clock(since)}. What is shown is from then, and not current.`;
   } else if (state === "live" && source && source.state !== "ok") {
-    shown = source.state === "connecting" ? "connecting" : "lost";
+    shown = ["connecting", "catching_up"].includes(source.state) ? "connecting" : "lost";
     text = SOURCES[source.state] ?? source.sentence ?? source.state;
     if (shown === "lost") trouble = `${source.sentence ?? text} What is shown is not current.`;
   } else if (state === "live" && store.me.mode !== "live") {

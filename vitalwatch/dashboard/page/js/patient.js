@@ -358,6 +358,10 @@ export function startPatient() {
   });
   store.on("ward", () => {
     if (!open) return;
+    if (store.renamed.has(view.key)) {
+      location.replace(`#patient/${store.renamed.get(view.key)}`);
+      return;
+    }
     showHead();
     if (view.live) follow();
     reload();

@@ -58,7 +58,7 @@ const render = onceAFrame(() => {
   if (listed !== timeline) list(timeline);
 });
 
-/** Alerts above as ticks, true events beneath as bars: solid until critical, then hatched full. */
+/** Alerts above as ticks, true events beneath as bars with a stroke where they become critical. */
 function paint(replay, timeline) {
   const canvas = byId("replay-canvas");
   const scale = window.devicePixelRatio || 1;
@@ -68,18 +68,18 @@ function paint(replay, timeline) {
   const inset = 8 * scale; // the slider's thumb does not reach the edge either
   const x = (ms) => inset + ((ms - replay.from_ms) / (replay.to_ms - replay.from_ms || 1)) * (canvas.width - 2 * inset);
   const half = canvas.height / 2;
-  for (const [, , , benign, onset, critical, end] of timeline?.truths ?? []) {
+  for (const { benign, from_ms, to_ms, critical_ms } of timeline?.events ?? []) {
     context.fillStyle = colour(benign ? "--band" : "--soft");
-    context.fillRect(x(onset), half + 3 * scale, Math.max(x(end) - x(onset), 2 * scale), half - 6 * scale);
-    if (critical) {
+    context.fillRect(x(from_ms), half + 3 * scale, Math.max(x(to_ms) - x(from_ms), 2 * scale), half - 6 * scale);
+    if (critical_ms) {
       context.fillStyle = colour("--text");
-      context.fillRect(x(critical) - scale, half, 3 * scale, half);
+      context.fillRect(x(critical_ms) - scale, half, 3 * scale, half);
     }
   }
-  for (const [, time, priority, kind] of timeline?.alerts ?? []) {
+  for (const { time_ms, priority, kind } of timeline?.alerts ?? []) {
     context.fillStyle = colour(kind === "technical" ? "--tech" : `--${priority}`);
     const tall = kind === "technical" ? 0.4 : { high: 1, medium: 0.8, low: 0.6 }[priority];
-    context.fillRect(x(time) - scale, half * (1 - tall), 3 * scale, half * tall);
+    context.fillRect(x(time_ms) - scale, half * (1 - tall), 3 * scale, half * tall);
   }
   context.fillStyle = colour("--text");
   context.fillRect(x(replay.at_ms) - scale / 2, 0, 2 * scale, canvas.height);
@@ -90,9 +90,12 @@ function list(timeline) {
   listed = timeline;
   const events = [
     ...(timeline?.alerts ?? [])
-      .filter(([, , , kind]) => kind !== "technical")
-      .map(([key, time, priority]) => [time, `${priority} alert, ${named(key)}`]),
-    ...(timeline?.truths ?? []).map(([key, label, event, benign, onset]) => [onset, `true event: ${event}${benign ? " (benign)" : ""}, ${named(key, label)}`]),
+      .filter(({ kind }) => kind !== "technical")
+      .map((alert) => [alert.time_ms, `${alert.priority} alert, ${named(alert)}`]),
+    ...(timeline?.events ?? []).map((event) => [
+      event.from_ms,
+      `true event: ${event.event.replaceAll("_", " ")}${event.benign ? " (benign)" : ""}, ${named(event)}`,
+    ]),
   ].sort((a, b) => a[0] - b[0]);
   byId("replay-events").replaceChildren(
     ...events.slice(0, EVENTS_SHOWN).map(([time, text]) => {
@@ -103,10 +106,7 @@ function list(timeline) {
   );
 }
 
-function named(key, label = "") {
-  const patient = store.patients.get(key);
-  return patient ? place(patient) : label;
-}
+const named = ({ key, label }) => place(store.patients.get(key) ?? { label });
 
 export function startReplay() {
   byId("replay-speed").append(...SPEEDS.map((speed) => element("option", "", `${speed}×`, { value: String(speed) })));

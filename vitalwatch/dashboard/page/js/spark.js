@@ -56,6 +56,7 @@ function paint(canvas, spark, colours) {
   context.strokeStyle = context.fillStyle = colours.line;
   context.lineWidth = 1.8 * scale;
   context.lineJoin = "round";
+  if (isSparse(t)) dots(context, t, v, x, y, scale);
   for (const [from, to] of runs(t, (i) => v[i] !== null)) {
     context.beginPath();
     for (let i = from; i <= to; i++) context.lineTo(x(t[i]), y(v[i]));
@@ -66,6 +67,25 @@ function paint(canvas, spark, colours) {
   if (last !== null) {
     context.beginPath();
     context.arc(x(end) - scale, y(last), 2.6 * scale, 0, 7);
+    context.fill();
+  }
+}
+
+/** A vital that is measured now and then, as by a cuff: it has no line, for nothing is known between. */
+const isSparse = (t) => t.length > 1 && (t[t.length - 1] - t[0]) / (t.length - 1) > GAP_MS / 3;
+
+function dots(context, t, v, x, y, scale) {
+  context.save();
+  context.setLineDash([2 * scale, 4 * scale]);
+  context.lineWidth = scale;
+  context.beginPath();
+  for (let i = 0; i < t.length; i++) if (v[i] !== null) context.lineTo(x(t[i]), y(v[i]));
+  context.stroke();
+  context.restore();
+  for (let i = 0; i < t.length; i++) {
+    if (v[i] === null) continue;
+    context.beginPath();
+    context.arc(x(t[i]), y(v[i]), 3 * scale, 0, 7);
     context.fill();
   }
 }

@@ -17,6 +17,9 @@ export const alerts = new Map();
 export const vitals = new Map();
 export const state = { banner: null, source: null, replay: null, timeline: null };
 
+/** A server that was started anew may have other keys for the same patients: by the old one. */
+export const renamed = new Map();
+
 let alertsOf = new Map();
 let ordered = null;
 let ahead = 0;
@@ -55,9 +58,15 @@ export function ward(message) {
   me.mode = message.mode ?? me.mode;
   state.banner = message.banner || null;
   state.source = message.source ?? state.source;
+  const labels = new Map([...patients.values()].map(({ key, label }) => [label, key]));
   patients.clear();
+  renamed.clear();
   ordered = null;
-  for (const patient of message.patients) patients.set(patient.key, record(patient));
+  for (const patient of message.patients) {
+    patients.set(patient.key, record(patient));
+    const before = labels.get(patient.label);
+    if (before && before !== patient.key) renamed.set(before, patient.key);
+  }
   alerts.clear();
   alertsOf = new Map();
   for (const alert of message.alerts) keep(alert);
