@@ -32,6 +32,9 @@ MAX_RECORDS: Final = 5000
 TICK_SECONDS: Final = 0.3
 """Numbers go to the pages so often: within a second of their commit, at little cost."""
 
+ANEW_SECONDS: Final = 1.0
+"""Where patients come and go, pages are told all anew, but not more often than that."""
+
 STATUS_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 1.0
 MISSING_SECONDS: Final = 5.0
@@ -107,7 +110,7 @@ class Feed:
         self._alert_decoder = msgspec.json.Decoder(Alert)
         self._ack_decoder = msgspec.json.Decoder(Ack)
         self._reading_decoder = msgspec.json.Decoder(Reading)
-        self._tick_due = self._status_due = self._forget_due = 0.0
+        self._tick_due = self._anew_due = self._status_due = self._forget_due = 0.0
         self.status = Status("connecting", "Connecting to the broker.")
         self.mode = _told_by(settings.dashboard.stream) or "live"
         self._caught_up = False
@@ -144,7 +147,7 @@ class Feed:
                 for batch in sorted(polled.batches, key=lambda each: present.index(each.source[0])):
                     self._take(batch)
                 self._ward_to_pages()
-                if self._clock() >= self._status_due:
+                if self._clock() >= self._status_due and not polled.assigned:
                     self._status_due = self._clock() + STATUS_SECONDS
                     self._report(source, missing)
                 if missing and self._clock() >= look:
@@ -259,6 +262,10 @@ class Feed:
         now = self._clock()
         if now >= self._tick_due:
             self._tick_due = now + TICK_SECONDS
+            if self._ward.people_changed and self._caught_up and now >= self._anew_due:
+                self._anew_due = now + ANEW_SECONDS
+                self._ward.people_changed = False
+                self._on_anew()
             publish_numbers(self._ward, self._events)
         if now >= self._forget_due:
             self._forget_due = now + FORGET_SECONDS
@@ -284,13 +291,13 @@ class Feed:
             sentence = f"Reading what has happened before: {lag:,} records to go."
             self._tell(Status("catching_up", sentence, lag, **self._counts()))
             return
+        if missing:
+            self._missing(missing)
+        else:
+            self._tell(Status("ok", "Connected.", lag, **self._counts()))
         if not self._caught_up:
             self._caught_up = True
             self._on_anew()
-        if missing:
-            self._missing(missing)
-            return
-        self._tell(Status("ok", "Connected.", lag, **self._counts()))
 
     def _counts(self) -> Mapping[str, int]:
         return {

@@ -94,6 +94,7 @@ class Ward:
         self.lock = threading.RLock()
         self.alerts = Alerts()
         self.turned_away = 0
+        self.people_changed = False  # who is here, or where: the pages are to be told all anew
         self.at: int | None = None  # of a replay: the time that it has come to
         self._secret = secret or secrets.token_bytes(32)
         self._most = most
@@ -134,7 +135,9 @@ class Ward:
         with self.lock:
             person = self._people.get(patient)
             if person is not None:
-                person.ward, person.bed = ward or person.ward, bed or person.bed
+                place = ward or person.ward, bed or person.bed
+                self.people_changed |= place != (person.ward, person.bed)
+                person.ward, person.bed = place
 
     def unplaced(self, rows: Ints, times: Ints) -> Ints:
         """Places (k,) of readings, one a patient, that are to be asked for ward and bed."""
@@ -206,6 +209,7 @@ class Ward:
             last = self._latest.last
             before = self._stream - GONE_MS
             gone = [each for each in self._people.values() if 0 < last[each.row] < before]
+            self.people_changed |= bool(gone)
             for person in gone:
                 del self._people[person.name], self._by_key[person.key]
                 self._rings.forget(person.row)
@@ -360,6 +364,7 @@ class Ward:
                     self._free.extend(range(len(larger.last) - 1, held - 1, -1))
                 person = Person(name, self.key(name), self._free.pop())
                 self._people[name] = self._by_key[person.key] = person
+                self.people_changed = True
         return person
 
 
