@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
 from tests.dashboard.conftest import Connect
 from vitalwatch import config
@@ -63,7 +63,12 @@ def open_page(browser: Browser) -> Iterator[Open]:
                 if message.type in ("error", "warning") and not faults:
                     errors.append(message.text)
 
+            def answered(response: Response) -> None:
+                if response.status >= 400 and not faults:
+                    errors.append(f"{response.url} {response.request.post_data}")
+
             page.on("console", said)
+            page.on("response", answered)
             page.goto(url, wait_until="domcontentloaded")
             return page
 

@@ -150,7 +150,10 @@ export function startAlerts() {
   });
   byId("history-more").addEventListener("click", () => loadHistory(true));
   byId("history-export").addEventListener("click", exportHistory);
-  store.on("ward", render);
+  store.on("ward", () => {
+    render();
+    if (open && !byId("alerts-history").hidden) loadHistory();
+  });
   store.on("alert", ({ alert }) => {
     for (const one of historyCards) if (one.id === alert.alert_id) one.update(alert);
     render();

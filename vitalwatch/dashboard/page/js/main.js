@@ -33,8 +33,8 @@ let connection = { state: "connecting", since: Date.now() };
 function route() {
   const [name, ...rest] = location.hash.slice(1).split("/");
   const next = name in VIEWS ? name : "ward";
-  if (view && view !== next) VIEWS[view].hide();
   if (view === "patient") left = patientView.key ?? left;
+  if (view && view !== next) VIEWS[view].hide();
   const came = view;
   view = next;
   for (const other of Object.keys(VIEWS)) byId(`view-${other}`).hidden = other !== next;

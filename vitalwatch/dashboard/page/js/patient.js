@@ -77,6 +77,7 @@ function showRange() {
 }
 
 const reload = later(150, async () => {
+  if (!open) return;
   const number = ++asked;
   const { key, from, to } = view;
   loaded = Date.now();

@@ -4,6 +4,8 @@ import * as store from "./store.js";
 
 /** The browser tries again by itself after a break, but not after an answer that is no stream. */
 const RETRY_MS = 2000;
+/** Patients come in groups at a start: one new connection is enough for all who came meanwhile. */
+const RENEW_MS = 1500;
 /** The server speaks at least every ten seconds; a connection that is silent for longer is dead. */
 const SILENCE_MS = 25_000;
 
@@ -79,6 +81,7 @@ export function follow(report, refused) {
   let heard = Date.now();
   let broken = null;
   let timer = null;
+  let renewing = false;
 
   function lost() {
     if (broken === null) broken = Date.now();
@@ -123,6 +126,15 @@ export function follow(report, refused) {
     }, RETRY_MS);
   }
 
+  // Somebody is new on the stream: a new connection begins with all patients.
+  store.on("unknown", () => {
+    if (renewing) return;
+    renewing = true;
+    setTimeout(() => {
+      renewing = false;
+      open();
+    }, RENEW_MS);
+  });
   setInterval(() => {
     if (Date.now() - heard > SILENCE_MS && stream.readyState !== EventSource.CLOSED) {
       lost();

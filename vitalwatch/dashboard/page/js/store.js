@@ -19,13 +19,14 @@ export const state = { banner: null, source: null, replay: null, timeline: null 
 
 /** A server that was started anew may have other keys for the same patients: by the old one. */
 export const renamed = new Map();
+let keys = new Map();
 
 let alertsOf = new Map();
 let ordered = null;
 let ahead = 0;
 let latest = 0;
 
-const listeners = { ward: [], numbers: [], alert: [], source: [], replay: [], clock: [] };
+const listeners = { ward: [], numbers: [], alert: [], source: [], replay: [], clock: [], unknown: [] };
 
 /** Call `listener` on every event of that name. */
 export function on(name, listener) {
@@ -58,15 +59,15 @@ export function ward(message) {
   me.mode = message.mode ?? me.mode;
   state.banner = message.banner || null;
   state.source = message.source ?? state.source;
-  const labels = new Map([...patients.values()].map(({ key, label }) => [label, key]));
   patients.clear();
-  renamed.clear();
   ordered = null;
   for (const patient of message.patients) {
     patients.set(patient.key, record(patient));
-    const before = labels.get(patient.label);
+    const before = keys.get(patient.label);
     if (before && before !== patient.key) renamed.set(before, patient.key);
   }
+  // A server that has just started knows nobody yet: what was known is kept until it does.
+  if (patients.size) keys = new Map([...patients.values()].map(({ key, label }) => [label, key]));
   alerts.clear();
   alertsOf = new Map();
   for (const alert of message.alerts) keep(alert);
@@ -88,6 +89,14 @@ export function patient(message) {
   tell("ward");
 }
 
+/** Take a sparkline of another vital. */
+export function spark(key, line) {
+  const patient = patients.get(key);
+  if (!patient) return;
+  patient.spark = line;
+  patient.changed = true;
+}
+
 /** A patient is no longer on the stream. */
 export function gone({ key }) {
   patients.delete(key);
@@ -101,7 +110,10 @@ export function numbers(message) {
   const changed = [];
   for (const [key, time, values, rarity, expected] of message.p) {
     const patient = patients.get(key);
-    if (!patient) continue;
+    if (!patient) {
+      tell("unknown");
+      continue;
+    }
     patient.last_ms = Math.max(patient.last_ms ?? 0, time);
     if (rarity !== null && rarity !== undefined) patient.rarity = rarity;
     for (const [name, v] of Object.entries(values)) {
@@ -179,12 +191,12 @@ export function alert(message) {
 export function ack({ alert_id, name, note, time_ms }) {
   const known = alerts.get(alert_id);
   if (!known) return;
-  if (!known.acks.some((other) => other.time_ms === time_ms && other.name === name)) {
-    known.acks = [...known.acks, { name, note, time_ms }];
-  }
+  if (known.acks.some((other) => other.time_ms === time_ms && other.name === name)) return;
+  const now = { ...known, acks: [...known.acks, { name, note, time_ms }] };
+  alerts.set(alert_id, now);
   const patient = patients.get(known.key);
   if (patient) patient.changed = true;
-  tell("alert", { alert: known, fresh: false });
+  tell("alert", { alert: now, fresh: false });
 }
 
 export function source(message) {

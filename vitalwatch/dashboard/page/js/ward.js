@@ -2,6 +2,7 @@
 
 import { arrange, byId, element, onceAFrame, setText } from "./dom.js";
 import { fullPlace } from "./marks.js";
+import { post, Refused } from "./server.js";
 import * as store from "./store.js";
 import { onTheme } from "./theme.js";
 import { hasNoData, Tile } from "./tile.js";
@@ -16,6 +17,8 @@ const GAP = 5;
 const TALLEST = 0.72;
 /** Height of a tile by its width where the page scrolls. */
 const RATIO = 0.42;
+const SPARK_MS = 30 * 60_000;
+const SPARK_POINTS = 60;
 /** Ages go on although nothing comes. */
 const TICK_MS = 1000;
 
@@ -189,6 +192,23 @@ export function neighbour(key, step) {
   return order[(position + step + order.length) % order.length] ?? key;
 }
 
+/** The sparkline becomes that of the vital which drives a new alert. */
+async function showDriver({ alert, fresh }) {
+  const name = alert.drivers[0]?.vital;
+  const patient = store.patients.get(alert.key);
+  if (!fresh || alert.kind === "technical" || !name || !patient || patient.spark?.vital === name) return;
+  const to = store.now();
+  let answer;
+  try {
+    answer = await post("/api/history", { key: alert.key, from_ms: Math.round(to - SPARK_MS), to_ms: Math.round(to), points: SPARK_POINTS });
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return; // the sparkline stays what it was
+  }
+  const found = answer.vitals[name];
+  if (found) store.spark(alert.key, { vital: name, t: found.t, v: found.v, lo: found.lo, hi: found.hi });
+}
+
 export function toggleRarity() {
   filters.byRarity = !filters.byRarity;
   byId("ward-sort").setAttribute("aria-pressed", String(filters.byRarity));
@@ -238,6 +258,7 @@ export function startWard() {
   const guarded = (work) => () => open && work();
   store.on("ward", render);
   store.on("alert", render);
+  store.on("alert", showDriver);
   store.on("numbers", guarded(updateChanged));
   window.addEventListener("resize", onceAFrame(layout));
   onTheme(() => {
