@@ -3,10 +3,13 @@
 import time
 from typing import Any
 
+import msgspec
+
 from tests.dashboard.conftest import Connect
-from tests.dashboard.stream import MINUTE, Client, Stream, now
+from tests.dashboard.stream import MINUTE, Client, Stream, block, now
 from vitalwatch import config
 from vitalwatch.dashboard.dashboard import Dashboard
+from vitalwatch.stream import topics
 
 
 def filled(content: Any) -> bool:
@@ -121,15 +124,8 @@ def test_records_that_are_none_of_ours_are_counted_and_shown_as_such_and_nothing
         stream.raw(topic, b"k", b"[[" * 5000)
         stream.raw(topic, b"k", b'{"v": 99}')
         stream.raw(topic, b"k", None)
-    uneven = (
-        b'{"topic":"%s","partition":0,"model":"m","offsets":[],"patients":["a","b"],"times":'
-        % (names.readings.encode())
-    )
-    stream.raw(
-        names.scores,
-        b"0",
-        uneven + b'[1],"rarity":[],"surprise":{},"expected":{},"low":{},"high":{}}',
-    )
+    uneven = msgspec.structs.replace(block(names.readings, 0, []), patients=["a", "b"])
+    stream.raw(names.scores, b"0", msgspec.json.encode(uneven))
     stream.read("bed-1", now(), hr=60.0)
     with Dashboard.of_stream(settings, connect) as dashboard, Client(dashboard.url).page() as page:
         told = page.ready(filled)
@@ -145,10 +141,6 @@ def test_records_that_are_none_of_ours_are_counted_and_shown_as_such_and_nothing
 def test_a_topic_that_is_missing_is_said_and_shown_once_it_is_there(
     connect: Connect, settings: config.Settings, stream: Stream
 ) -> None:
-    import msgspec
-
-    from vitalwatch.stream import topics
-
     other = msgspec.structs.replace(
         settings, topics=config.Topics(prefix=f"{settings.topics.prefix}-none", partitions=2)
     )

@@ -89,7 +89,6 @@ class Feed:
         self._on_state = on_state
         self._on_anew = on_anew
         self._clock = clock
-        self._group = f"{settings.topics.prefix}-dashboard-{uuid.uuid4().hex[:12]}"
         self._positions: dict[TopicPartition, int] = {}
         self._skipped: Counter[str] = Counter()
         self._decoder = Decoder()
@@ -139,7 +138,9 @@ class Feed:
             return MISSING_SECONDS
         self._look_for_truth(broker)
         look = self._clock() + MISSING_SECONDS
-        with closing(broker.source(present, self._group)) as source:
+        # Another one each time: in the old one a member that could not leave may have partitions.
+        group = f"{self._settings.topics.prefix}-dashboard-{uuid.uuid4().hex[:12]}"
+        with closing(broker.source(present, group)) as source:
             while not stop.is_set():
                 polled = source.poll(POLL_SECONDS, MAX_RECORDS)
                 for partition in polled.assigned:
