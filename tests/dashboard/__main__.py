@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.page import load
 from tests.dashboard.stream import PARTITIONS, Stream
@@ -28,7 +28,7 @@ PICTURES = Path(__file__).parent.parent.parent / "deploy" / "dashboard"
 LARGEST = 150_000
 WALL = {"width": 1280, "height": 720}
 PHONE = {"width": 390, "height": 844}
-WARD = ["--patients", "16", "--duration", "2h", "--seed", "5"]
+WARD = ["--patients", "16", "--duration", "4h", "--seed", "7"]
 
 
 @contextmanager
@@ -93,9 +93,12 @@ def views(page: Page, url: str, folder: Path, theme: str) -> None:
     page.goto(url)
     page.wait_for_selector(".tile")
     page.keyboard.press(" ")  # pause
-    page.wait_for_function("document.getElementById('replay-play').textContent === 'Play'")
+    expect(page.locator("#replay-play")).to_have_text("Play")
     at = busiest(page)
-    page.evaluate("([ms]) => fetch('/api/replay', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({action: 'seek', to_ms: ms})})", [at])
+    page.evaluate(
+        "([ms]) => fetch('/api/replay', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({action: 'seek', to_ms: ms})})",
+        [at],
+    )
     page.wait_for_selector(".tile[data-worst=high], .tile[data-worst=medium]")
     picture(page, folder / f"ward-{theme}.png")
     worst = page.locator(".tile[data-worst=high], .tile[data-worst=medium]").first
@@ -133,7 +136,7 @@ def endurance(minutes: float, patients: int) -> None:
     ):
         page = chromium.new_context(viewport=WALL).new_page()  # type: ignore[arg-type]
         page.goto(dashboard.url)
-        page.wait_for_function(f"document.querySelectorAll('.tile').length === {patients}")
+        page.wait_for_selector(f".tile:nth-child({patients})", state="attached")
         page.locator(".tile a").first.focus()
         page.wait_for_timeout(5000)
         print(f"{patients} patients at 1 Hz, {load.watch(page, minutes * 60)}")

@@ -9,7 +9,7 @@ import * as store from "./store.js";
 const KINDS = ["physiological", "technical"];
 const PAGE = 50;
 /** So many that are over stay among those of now. */
-const ENDED_SHOWN = 10;
+const ENDED_SHOWN = { physiological: 10, technical: 4 };
 const TICK_MS = 5000;
 
 const cards = new Map();
@@ -38,7 +38,7 @@ const render = onceAFrame(() => {
   for (const kind of KINDS) {
     const all = [...store.alerts.values()].filter((alert) => alert.kind === kind).sort(store.urgency);
     const active = all.filter((alert) => store.isActive(alert) || store.isLatched(alert));
-    const ended = all.filter((alert) => !active.includes(alert)).slice(0, ENDED_SHOWN);
+    const ended = all.filter((alert) => !active.includes(alert)).slice(0, ENDED_SHOWN[kind]);
     const list = byId(kind);
     arrange(list, [...active, ...ended].map(card));
     setText(byId(`${kind}-heading`).querySelector(".n"), String(active.length));

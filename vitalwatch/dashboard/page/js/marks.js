@@ -13,6 +13,9 @@ export function colour(alert) {
   return alert.priority;
 }
 
+/** The style sheet's colour in which an alert is drawn in a chart. */
+export const lineColour = (kind, priority) => (kind === "technical" ? "--tech" : `--${priority}-line`);
+
 /** What an alert is marked with: "*** HIGH", "TECH". */
 export function words(alert) {
   const technical = alert.priority === "low" ? "TECH" : `TECH ${WORDS[alert.priority]}`;
@@ -53,7 +56,9 @@ export function limitText(alert, patient) {
     if (low !== null && seen < low) return `${stars}${label} ${value(seen, decimals)}<${value(low, decimals)}`;
     if (high !== null && seen > high) return `${stars}${label} ${value(seen, decimals)}>${value(high, decimals)}`;
   }
-  return `${stars}${label} ${value(current, decimals)}`;
+  // Still as expected of this patient, but changing: which way.
+  const way = { "-1": "↓", 1: "↑" }[Math.sign((driver.observed ?? 0) - (driver.expected ?? driver.observed ?? 0))] ?? "";
+  return `${stars}${label} ${value(current, decimals)}${way}`;
 }
 
 /** The limit that an alert is about, low and high, or [null, null]. */

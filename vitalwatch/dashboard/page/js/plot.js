@@ -3,7 +3,7 @@
 
 import { element, setText } from "./dom.js";
 import { clock, minute, range, value } from "./format.js";
-import { STARS } from "./marks.js";
+import { lineColour, STARS } from "./marks.js";
 import { colour, colours } from "./theme.js";
 
 const STRIP_HEIGHT = 34;
@@ -240,7 +240,8 @@ export class Plot {
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.setLineDash([]);
-      label(ctx, `limit ${limit}`, bbox.left + bbox.width - 34 * devicePixelRatio, y - 8 * devicePixelRatio, colour("--soft"));
+      const above = y - bbox.top > 16 * devicePixelRatio ? -8 : 9;
+      label(ctx, `limit ${limit}`, bbox.left + 34 * devicePixelRatio, y + above * devicePixelRatio, colour("--soft"));
       ctx.setLineDash([4 * devicePixelRatio, 6 * devicePixelRatio]);
     }
     ctx.restore();
@@ -256,7 +257,7 @@ export class Plot {
       const about = alert.drivers.some((driver) => driver.vital === this.vital.name);
       if (alert.kind === "technical" && !about) continue;
       const x = plot.valToPos(alert.since_ms, "x", true);
-      ctx.strokeStyle = ctx.fillStyle = colour(alert.kind === "technical" ? "--tech" : `--${alert.priority}`);
+      ctx.strokeStyle = ctx.fillStyle = colour(lineColour(alert.kind, alert.priority));
       ctx.lineWidth = (about ? 3 : 1.5) * devicePixelRatio;
       ctx.setLineDash(alert.kind === "technical" ? [3 * devicePixelRatio, 3 * devicePixelRatio] : []);
       ctx.beginPath();
@@ -330,6 +331,7 @@ function flag(ctx, alert, x, top) {
     ctx.strokeRect(x, top, width, height);
     ctx.fillStyle = colour("--tech");
   } else {
+    ctx.fillStyle = colour(`--${alert.priority}`);
     ctx.fillRect(x, top, width, height);
     ctx.fillStyle = colour(alert.priority === "high" ? "--high-text" : "--medium-text");
   }

@@ -2,7 +2,7 @@
 
 import { byId, element, onceAFrame, setText } from "./dom.js";
 import { clock, moment } from "./format.js";
-import { place } from "./marks.js";
+import { lineColour, place } from "./marks.js";
 import { post, Refused } from "./server.js";
 import * as store from "./store.js";
 import { colour, onTheme } from "./theme.js";
@@ -70,14 +70,15 @@ function paint(replay, timeline) {
   const half = canvas.height / 2;
   for (const { benign, from_ms, to_ms, critical_ms } of timeline?.events ?? []) {
     context.fillStyle = colour(benign ? "--band" : "--soft");
-    context.fillRect(x(from_ms), half + 3 * scale, Math.max(x(to_ms) - x(from_ms), 2 * scale), half - 6 * scale);
+    const height = benign ? 3 * scale : half - 6 * scale;
+    context.fillRect(x(from_ms), 2 * half - height - scale, Math.max(x(to_ms) - x(from_ms), 2 * scale), height);
     if (critical_ms) {
       context.fillStyle = colour("--text");
       context.fillRect(x(critical_ms) - scale, half, 3 * scale, half);
     }
   }
   for (const { time_ms, priority, kind } of timeline?.alerts ?? []) {
-    context.fillStyle = colour(kind === "technical" ? "--tech" : `--${priority}`);
+    context.fillStyle = colour(lineColour(kind, priority));
     const tall = kind === "technical" ? 0.4 : { high: 1, medium: 0.8, low: 0.6 }[priority];
     context.fillRect(x(time_ms) - scale, half * (1 - tall), 3 * scale, half * tall);
   }

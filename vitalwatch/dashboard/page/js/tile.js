@@ -80,12 +80,15 @@ export class Tile {
     this.#value("temp", patient.vitals.temp, now);
     this.#value("etco2", patient.vitals.etco2, now);
     this.#state(patient, now);
-    if (patient.spark && performance.now() - this.drawn > SPARK_EVERY_MS) this.drawSpark(patient);
+    const due = patient.spark !== this.spark || performance.now() - this.drawn > SPARK_EVERY_MS;
+    if (due) this.drawSpark(patient);
   }
 
   drawSpark(patient) {
-    if (!patient.spark) return;
+    // Where tiles are small there is no room for it, and hundreds of canvases would cost much.
+    if (!patient.spark || this.node.parentElement?.dataset.density === "small") return;
     this.drawn = performance.now();
+    this.spark = patient.spark;
     const vital = store.vitals.get(patient.spark.vital);
     setText(this.sparkName, vital?.label ?? "");
     setAttribute(this.sparkName, "class", `spark-name ${patient.spark.vital}`);
