@@ -4,10 +4,12 @@ import time
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.dashboard.conftest import Connect
 from tests.dashboard.stream import MINUTE, Client, Stream, block, now
 from vitalwatch import config
+from vitalwatch.dashboard import feed
 from vitalwatch.dashboard.dashboard import Dashboard
 from vitalwatch.stream import topics
 
@@ -139,8 +141,12 @@ def test_records_that_are_none_of_ours_are_counted_and_shown_as_such_and_nothing
 
 
 def test_a_topic_that_is_missing_is_said_and_shown_once_it_is_there(
-    connect: Connect, settings: config.Settings, stream: Stream
+    connect: Connect,
+    settings: config.Settings,
+    stream: Stream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(feed, "MISSING_SECONDS", 0.5)
     other = msgspec.structs.replace(
         settings, topics=config.Topics(prefix=f"{settings.topics.prefix}-none", partitions=2)
     )
