@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vitalwatch.commands.main import main
-from vitalwatch.evaluation import card, learned
+from vitalwatch.evaluation import card, learned, run
 from vitalwatch.model import checkpoint
 
 SMALL = ["--patients", "12", "--hours", "4", "--interval", "60"]
@@ -36,9 +36,9 @@ def test_a_comparison_is_printed_and_written(
     printed = capsys.readouterr()
     assert "simulated swinging, a reading every 60 s" in printed.out
     assert "| VitalWatch |" in printed.out
-    assert (output / "simulated-swinging.md").read_text() in printed.out
-    assert (output / "simulated-swinging.csv").read_text().startswith("data,detector,")
-    assert (output / "simulated-swinging.png").exists() == learned.installed("matplotlib")
+    assert (output / "simulated-swinging-60s.md").read_text() in printed.out
+    assert (output / "simulated-swinging-60s.csv").read_text().startswith("data,detector,")
+    assert (output / "simulated-swinging-60s.png").exists() == learned.installed("matplotlib")
 
 
 def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(
@@ -53,12 +53,13 @@ def test_broken_files_of_recordings_are_named_and_the_rest_is_compared(
 
 
 def test_a_card_is_written_from_what_is_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run, "ELSEWHERE", run.ELSEWHERE[2:3])  # one of them, for time's sake
     recording(tmp_path)
     path = tmp_path / "card.md"
     words = ["--full", "--recordings", str(tmp_path), "--card", str(path)]
-    assert main(["evaluate", *words, "--patients", "24", "--hours", "12", "--interval", "60"]) == 0
+    assert main(["evaluate", *words, "--patients", "20", "--hours", "6", "--interval", "60"]) == 0
     text, printed = path.read_text(), capsys.readouterr().out
     assert checkpoint.load().fingerprint in text
     assert str(tmp_path) not in text
@@ -68,6 +69,7 @@ def test_a_card_is_written_from_what_is_found(
     assert "sepsis, charted hourly: early at ≤ 2 a day" in text
     assert "top driver right in" in text
     assert "top driver right in" in printed
+    assert "| simulated wearable, a reading every 60 s" in text
 
 
 @pytest.mark.parametrize(

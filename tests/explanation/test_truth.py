@@ -28,6 +28,7 @@ def alert(patient: str, time: int, top: str, **fields: str) -> Alert:
 
 
 SEPSIS = Truth("anna", "sepsis", False, 100, 900, 700, "map", {"rr": 300, "map": 650})
+SHOCK = Truth("berta", "haemorrhage", False, 100, 900, 800, "map", {"map": 650})
 BEDTIME = Truth("berta", "sleep", True, 0, 1000)
 
 
@@ -42,7 +43,16 @@ def test_what_was_moved_by_then_is_right_and_so_is_what_will_be_critical() -> No
     assert found.right == [True, True, False, False]
     assert found.moved == [True, False, False, False]
     assert found.share == 0.5
+    assert found.before == [False, False, True, False]
+    assert found.wrong_before == 1
     assert found.by_luck == [0.5, 0.5, 0.25, 0.5]
+
+
+def test_the_three_pressures_are_one_sign() -> None:
+    found = named([alert("berta", 700, "sbp"), alert("berta", 700, "hr")], [SHOCK], MEASURED)
+    assert found.right == [False, False]
+    assert found.sign == [True, False]
+    assert found.sign_share == 0.5
 
 
 @pytest.mark.parametrize(

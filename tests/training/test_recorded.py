@@ -9,7 +9,7 @@ from vitalwatch import vitals
 from vitalwatch.errors import RecordingError
 from vitalwatch.evaluation.streams import HOUR, MINUTE, DataSet, Event, Streams
 from vitalwatch.model import layout
-from vitalwatch.training import recorded, streams
+from vitalwatch.training import corruption, recorded, streams
 from vitalwatch.training.people import COLLECTIONS
 from vitalwatch.training.recorded import PEOPLE, Recorded
 from vitalwatch.training.streams import THIN, Job, Size
@@ -76,7 +76,7 @@ def test_recorded_people_stand_beside_simulated_ones(recordings: Path) -> None:
 
 @pytest.fixture
 def as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "_disguised", lambda value, _: value)
+    monkeypatch.setattr(recorded, "disguised", lambda value, _: value)
 
 
 @pytest.mark.usefixtures("as_they_are")
@@ -122,7 +122,7 @@ def test_a_critical_value_counts_if_it_stays() -> None:
 def test_real_people_are_disguised() -> None:
     random = np.random.default_rng(1)
     whole = np.zeros((400, V), dtype=np.float32)
-    shown = [recorded._disguised(whole, random) for _ in range(300)]
+    shown = [corruption.disguised(whole, random) for _ in range(300)]
     lacking = np.array([np.isnan(each).all(axis=0) for each in shown])
     assert 0.2 < lacking.any(axis=1).mean() < 0.5
     assert 0.1 < np.mean([np.isnan(each).mean() for each in shown]) < 0.3
@@ -130,7 +130,7 @@ def test_real_people_are_disguised() -> None:
     assert 0.1 < np.std([np.nanmean(rate) for rate in rates]) < 0.3
     one = np.full((40, V), np.nan, dtype=np.float32)
     one[:, MAP] = 1
-    assert all((~np.isnan(recorded._disguised(one, random)[:, MAP])).any() for _ in range(50))
+    assert all((~np.isnan(corruption.disguised(one, random)[:, MAP])).any() for _ in range(50))
 
 
 def test_who_has_few_readings_makes_room_for_the_next(recordings: Path) -> None:

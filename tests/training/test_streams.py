@@ -12,6 +12,7 @@ from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.training import streams
 from vitalwatch.training.streams import RATES, THIN, Chunk, Job, Rate, Size
+from vitalwatch.training.until import outside, seconds_until
 
 TINY = Size(patients=4, chunks=4, frames=16)
 V = vitals.COUNT
@@ -145,8 +146,8 @@ def test_what_is_not_normal_is_no_target() -> None:
 
 def test_the_time_to_danger_is_that_of_the_true_levels() -> None:
     _, times, _, levels = some_ward()
-    beyond = streams.outside(levels, layout.CHANCES[0])
-    until = streams.seconds_until(beyond, times, 0)
+    beyond = outside(levels, layout.CHANCES[0])
+    until = seconds_until(beyond, times, 0)
     assert beyond.any()
     for frame, row, vital in zip(*np.nonzero(np.isfinite(until)), strict=True):
         wait = round(float(until[frame, row, vital]) / 60)
@@ -162,7 +163,7 @@ def test_what_does_not_stay_so_for_long_enough_does_not_count(
 ) -> None:
     beyond = np.array(course)[:, None, None]
     times = 60_000 * np.arange(len(course))[:, None]
-    until = streams.seconds_until(beyond, times, 60.0 * minutes)[:, 0, 0]
+    until = seconds_until(beyond, times, 60.0 * minutes)[:, 0, 0]
     stretches = [list(of) for _, of in itertools.groupby(range(len(course)), course.__getitem__)]
     long = {
         place

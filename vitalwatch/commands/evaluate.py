@@ -25,7 +25,8 @@ examples:
   vitalwatch evaluate --full --recordings DIR --output found
                                                    all of it, with CSV and plots in found/
   vitalwatch evaluate --full --recordings DIR --beside gru.safetensors --card card.md
-                                                   and a model card, with another cell beside
+                                                   and a model card, with another cell beside,
+                                                   and wards of other styles and rates
 
 The tables are Markdown on standard output. Thresholds are set on people of their own
 (`vitalwatch/training/people.py` parts them), so that no figure is of those it was tuned on.
@@ -173,8 +174,11 @@ def _compare(arguments: argparse.Namespace) -> int:
         )
         out.print(f"Model {model.fingerprint}.\n")
         compared = []
+        wards = [size] if arguments.full else []
+        if arguments.card is not None:
+            wards += run.elsewhere(size)
         for comparison in run.comparisons(
-            found, arguments.full, arguments.recordings, size, arguments.seed, report
+            found, wards, arguments.recordings, size, arguments.seed, report
         ):
             compared.append(comparison)
             out.print(tables.markdown(comparison))

@@ -27,6 +27,14 @@ from vitalwatch.training.people import COLLECTIONS, Side
 EVENTFUL: Final = ("cinc2009-train", "cinc2019-sample", "mimic4-demo-vitals", "mimic2-numerics")
 """Collections with events, by what they say; the others are checked for needless alarms."""
 
+ELSEWHERE: Final = (
+    ("bedside", 1.0, 1 / 20),
+    ("swinging", 60.0, 1 / 3),
+    ("wearable", 60.0, 1 / 3),
+    ("charted", 300.0, 1 / 3),
+)
+"""Further styles and seconds between readings, and how many of the patients are so watched."""
+
 _MINUTE_S: Final = 60.0
 _FEWEST: Final = 5  # people to calibrate with
 
@@ -47,6 +55,17 @@ class Report(NamedTuple):
 
     step: Callable[[str], None]
     problem: Callable[[str], None]
+
+
+def elsewhere(size: Size) -> list[Size]:
+    """Wards in other styles and at other rates, beside one of that ``size``."""
+    found = []
+    for style, interval, share in ELSEWHERE:
+        train, calibrate, test = (
+            max(1, round(share * n)) for n in (size.train, size.calibrate, size.test)
+        )
+        found.append(Size(train, calibrate, test, size.hours, interval, style))
+    return found
 
 
 def under_test(
@@ -70,17 +89,17 @@ def under_test(
 
 def comparisons(
     found: Sequence[Detector],
-    full: bool,
+    wards: Sequence[Size],
     folder: Path | None,
     size: Size,
     seed: int,
     report: Report,
 ) -> Iterator[Comparison]:
-    """On simulated wards if ``full``, and on each collection with events in ``folder``."""
+    """On simulated ``wards``, and on each collection with events in ``folder``."""
     if folder is not None:
         _there(folder)  # to be said before the work
-    if full:
-        yield on_simulated(found, size, seed, report)
+    for each in wards:
+        yield on_simulated(found, each, seed, report)
     if folder is not None:
         yield from on_recordings(found, folder, size, seed, report)
 

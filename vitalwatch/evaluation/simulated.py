@@ -60,7 +60,7 @@ def load(
         "beta blocker": np.where(who.beta_blocker, "yes", "no"),
     }
     return DataSet(
-        name=f"simulated-{style}",
+        name=f"simulated-{style}-{interval:g}s",
         title=f"simulated {style}, a reading every {interval:g} s",
         streams=Streams.joined(map(record, range(patients))),
         person=np.arange(patients),

@@ -35,6 +35,8 @@ def points(figure: Figure | None) -> str:
     """A difference of shares with its interval, in points."""
     if figure is None or math.isnan(figure.value):
         return DASH
+    if math.isnan(figure.low):
+        return f"{100 * figure.value:+.0f}"
     return f"{100 * figure.value:+.0f} ({100 * figure.low:+.0f} to {100 * figure.high:+.0f})"
 
 
@@ -42,6 +44,8 @@ def number(figure: Figure) -> str:
     """A number with its interval."""
     if math.isnan(figure.value):
         return DASH
+    if math.isnan(figure.low):
+        return f"{figure.value:.2f}"
     return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 

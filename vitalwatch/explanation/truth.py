@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vitalwatch.explanation.removal import SIGNS
 from vitalwatch.messages import Alert, Truth
 
 
@@ -12,14 +13,17 @@ class Named:
 
     ``event`` which deterioration, ``top`` the vital named first. ``right``: it is one of those
     that the deterioration had moved by then, or the one that it will make critical. ``moved``: it
-    is one of those moved by then. ``by_luck``: of the patient's vitals, the share that would have
-    been right.
+    is one of those moved by then. ``sign``: the sign that it belongs to is right, the three
+    pressures being one (:data:`~vitalwatch.explanation.removal.SIGNS`). ``before``: nothing had
+    moved yet. ``by_luck``: of the patient's vitals, the share that would have been right.
     """
 
     event: list[str]
     top: list[str]
     right: list[bool]
     moved: list[bool]
+    sign: list[bool]
+    before: list[bool]
     by_luck: list[float]
 
     def __len__(self) -> int:
@@ -34,6 +38,16 @@ class Named:
     def moved_share(self) -> float:
         """Share of alarms whose top driver had been moved by then."""
         return _mean(self.moved)
+
+    @property
+    def sign_share(self) -> float:
+        """Share of alarms whose top driver is of a right sign."""
+        return _mean(self.sign)
+
+    @property
+    def wrong_before(self) -> int:
+        """How many were wrong when nothing had moved that could have been named."""
+        return sum(b and not r for b, r in zip(self.before, self.right, strict=True))
 
     @property
     def luck(self) -> float:
@@ -61,7 +75,7 @@ def named(
             if truth.moved is None:
                 raise ValueError("this ward was simulated without twins: Ward(..., twins=True)")
             spells.setdefault(truth.patient, []).append(truth)
-    found = Named([], [], [], [], [])
+    found = Named([], [], [], [], [], [], [])
     for alert in alerts:
         if alert.event != "raised" or alert.condition != "deterioration" or not alert.drivers:
             continue
@@ -79,4 +93,6 @@ def _judge(alert: Alert, truth: Truth, measured: Sequence[str], found: Named) ->
     found.top.append(top)
     found.right.append(top in right)
     found.moved.append(top in moved)
+    found.sign.append(any(top in sign and right & set(sign) for sign in SIGNS))
+    found.before.append(not moved)
     found.by_luck.append(len(right & set(measured)) / max(len(measured), 1))

@@ -50,7 +50,9 @@ class Worth:
         right = self.named
         lines = [
             f"top driver right in {right.share:.1%} of {len(right)} alerts in deteriorations "
-            f"({right.moved_share:.1%} moved by then; by lot {right.luck:.1%})"
+            f"({right.moved_share:.1%} moved by then; by lot {right.luck:.1%}), its sign in "
+            f"{right.sign_share:.1%}; of {len(right) - sum(right.right)} wrong ones "
+            f"{right.wrong_before} were raised before anything had moved"
         ]
         for title, found in (
             ("shares, vitals", self.of_vitals),

@@ -6,6 +6,7 @@ is carried, a run can be cut and taken up again: everything that decides what co
 file, and the result is the same bit for bit.
 """
 
+import copy
 import dataclasses
 import math
 import pickle
@@ -36,6 +37,9 @@ HELD_APART: Final = Size(patients=32, chunks=24, frames=96)
 _WARM_UP: Final = 0.05  # of all updates, in which the rate rises
 _LAST_RATE: Final = 0.02  # of the highest
 _CLIP: Final = 1.0
+_AVERAGED: Final = 480
+"""Updates that the mean of the weights reaches back over, ten rounds: each round's patients pull
+the weights their way, and a few recorded ones pull hard; the mean has learnt from all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """A run at a round's end."""
+    """A run at a round's end; ``mean`` is the model with the mean of the last weights."""
 
     model: Forecaster
+    mean: Forecaster
     optimiser: AdamW
     base: Tensor
     rounds: int = 0
@@ -115,7 +120,8 @@ def begin(plan: Plan, device: torch.device) -> Progress:
     """A run at its start; the same weights on any device."""
     torch.manual_seed(plan.seed)
     model = Forecaster(plan.cell, plan.hidden).to(device)
-    return Progress(model, _optimiser(model, plan), unknown_base(device))
+    mean = copy.deepcopy(model).requires_grad_(False).eval()
+    return Progress(model, mean, _optimiser(model, plan), unknown_base(device))
 
 
 def fit(
@@ -145,16 +151,16 @@ def fit(
                 report(update + 1, float(terms @ WEIGHTS), news)
             run.rounds += 1
             if plan.validates(run.rounds):
-                found = validate(run.model.eval(), ahead.round(), device)
+                found = validate(run.mean, ahead.round(), device)
                 _note(run, found, sums / plan.size.chunks)
                 save(plan, run, keep)
                 news = _line(run)
     if not run.best_weights:
         raise VitalWatchError("This run was never validated: give it at least one round.")
-    run.model.load_state_dict(run.best_weights)
+    run.mean.load_state_dict(run.best_weights)
     with Ahead([plan.validation], 0) as again:
-        found = validate(run.model.eval(), again.round(), device)
-    return Fitted(run.model, found, run.best_rounds, run.curve)
+        found = validate(run.mean, again.round(), device)
+    return Fitted(run.mean, found, run.best_rounds, run.curve)
 
 
 def _update(
@@ -179,8 +185,17 @@ def _update(
     if not torch.isfinite(loss) or not torch.isfinite(norm):
         raise VitalWatchError(_broken(plan, update, chunk, state, terms, keep))
     run.optimiser.step()
+    _follow(run, update)
     run.base = learn_base(run.base, errors).detach()
     return terms.detach().cpu().numpy().astype(np.float64), after.detach()
+
+
+@torch.no_grad()
+def _follow(run: Progress, update: int) -> None:
+    """Let the mean follow the weights: over few updates at first, over _AVERAGED later."""
+    part = max(1 / (1 + update / 8), 1 / _AVERAGED)
+    for mean, own in zip(run.mean.parameters(), run.model.parameters(), strict=True):
+        mean.lerp_(own, part)
 
 
 def _broken(plan: Plan, update: int, chunk: Chunk, state: Tensor, terms: Tensor, keep: Path) -> str:
@@ -203,7 +218,7 @@ def _note(run: Progress, found: Validation, terms: Any) -> None:
     if loss < run.best:
         run.best, run.best_rounds, run.waited = loss, run.rounds, 0
         run.best_weights = {
-            name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()
+            name: tensor.detach().clone() for name, tensor in run.mean.state_dict().items()
         }
     else:
         run.waited += 1
@@ -224,6 +239,7 @@ def save(plan: Plan, run: Progress, path: Path) -> None:
     content = {
         "plan": repr(_anywhere(plan)),
         "model": run.model.state_dict(),
+        "mean": run.mean.state_dict(),
         "optimiser": run.optimiser.state_dict(),
         "base": run.base,
         "rounds": run.rounds,
@@ -255,9 +271,10 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
         )
     run = begin(plan, device)
     run.model.load_state_dict(content["model"])
+    run.mean.load_state_dict(content["mean"])
     run.optimiser.load_state_dict(content["optimiser"])
     names = [field.name for field in dataclasses.fields(run)]
-    for name in set(names) - {"model", "optimiser"}:
+    for name in set(names) - {"model", "mean", "optimiser"}:
         setattr(run, name, content[name])
     run.base = run.base.to(device)
     return run

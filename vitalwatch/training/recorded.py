@@ -22,16 +22,10 @@ from vitalwatch.evaluation.streams import DataSet
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.known import follow
+from vitalwatch.training.corruption import disguised
 from vitalwatch.training.people import Side
-from vitalwatch.training.streams import (
-    THIN,
-    Chunk,
-    Size,
-    never_squashed,
-    outside,
-    seconds_until,
-    side_by_side,
-)
+from vitalwatch.training.streams import THIN, Chunk, Size, never_squashed, side_by_side
+from vitalwatch.training.until import outside, seconds_until
 
 PEOPLE: Final = {
     "cinc2019-sample": 0.72,
@@ -53,11 +47,6 @@ SHARE: Final = 1.0
 
 _LIFE: Final = 2  # chunks at most, after which somebody else comes
 _STAYS_S: Final = 61.0  # a value beyond counts if the next is too, or comes later
-# So that a network learns what people have in common, and not who they are:
-_SPARED: Final = 1 / 3  # of people with several vitals, who show some of them alone
-_HIDDEN: Final = 0.4  # of the vitals of those
-_DROPPED: Final = 0.1  # of all values
-_SHIFTED: Final = 0.2  # spreads, by which the levels of a person are off
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +150,7 @@ def _follow(pool: _Pool, record: int, steps: int, random: np.random.Generator) -
     stop = min(start + steps, end)
     count = stop - start
     times = streams.times[begin:end]
-    value = _disguised(features.standardise(streams.clean[begin:end]), random)
+    value = disguised(features.standardise(streams.clean[begin:end]), random)
 
     elapsed = np.zeros((end - begin, 1), dtype=np.float32)
     elapsed[1:, 0] = np.diff(times) / 1000
@@ -239,15 +228,6 @@ def _follow(pool: _Pool, record: int, steps: int, random: np.random.Generator) -
         fresh=np.ones(1, dtype=np.bool_),
         real=np.ones(1, dtype=np.bool_),
     )
-
-
-def _disguised(value: Floats, random: np.random.Generator) -> Floats:
-    """Readings ``(n, V)`` as somebody like this person could have shown."""
-    hidden = random.random(value.shape) < _DROPPED
-    if (~np.isnan(value)).any(axis=0).sum() > 1 and random.random() < _SPARED:
-        hidden |= random.random(value.shape[1]) < _HIDDEN
-    shift = np.asarray(random.normal(0, _SHIFTED, value.shape[1]), dtype=np.float32)
-    return np.where(hidden, np.float32(np.nan), value + shift)
 
 
 def _nearest(times: Ints, wanted: Ints) -> Ints:

@@ -19,12 +19,13 @@ from simulator.styles import STYLES
 from simulator.ward import DEFAULT_START
 from vitalwatch import vitals
 from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.compiled import compiled
 from vitalwatch.model import layout
 from vitalwatch.scoring import features
 from vitalwatch.scoring.known import follow
+from vitalwatch.training.corruption import corrupted
 from vitalwatch.training.data import Purpose, ward
 from vitalwatch.training.people import Side
+from vitalwatch.training.until import outside, seconds_until
 
 THIN: Final = 4
 """Later horizons and risks are asked for at every fourth frame: they change slowly."""
@@ -200,7 +201,7 @@ class Simulated:
         }
         self._shown = _measured(seen[: dense - horizon], often) if charted else often
         self._sparse = charted
-        self._inputs = _corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
+        self._inputs = corrupted(np.where(seen, self._value, np.float32(np.nan)), random)
         self._interval = rate.interval
         self._context = context(people, random)
         self._past = _past(
@@ -399,63 +400,3 @@ def _near(measured: Floats, levels: Floats) -> Bools:
     """Where a reading is what the patient's true level makes of it, and no artefact."""
     off = features.standardise(measured) - features.standardise(levels)
     return np.asarray(np.abs(off) <= _NEAR)
-
-
-def outside(levels: Floats, chance: layout.Chance) -> Bools:
-    """Where ``levels (..., V)`` are beyond the range that a chance is of."""
-    low, high = vitals.bounds(chance.range)
-    return np.asarray((levels < low) | (levels > high))
-
-
-def seconds_until(beyond: Bools, times: Ints, stays: float) -> Floats:
-    """Seconds ``(F, N, V)`` until it is next ``beyond (F, N, V)`` for ``stays`` s or more, or inf.
-
-    ``times (F, N)`` ms. What is so at one time is so until the next, and from the last for ever.
-    """
-    until = np.full(beyond.shape, np.inf, dtype=np.float32)
-    _until(beyond, _seconds(np.diff(times, axis=0)), np.float32(stays), until)
-    return until
-
-
-@compiled
-def _until(beyond: Bools, passed: Floats, stays: np.float32, until: Floats) -> None:
-    frames, people, width = beyond.shape
-    for n in range(people):
-        for v in range(width):
-            # Back through time: how long it still goes on; then forth: a stretch counts as a whole.
-            left = np.float32(np.inf)
-            for f in range(frames - 1, -1, -1):
-                if f < frames - 1:
-                    left = passed[f, n] + (left if beyond[f + 1, n, v] else np.float32(0))
-                if beyond[f, n, v] and left >= stays:
-                    until[f, n, v] = 0
-            for f in range(1, frames):
-                if beyond[f, n, v] and until[f - 1, n, v] == 0:
-                    until[f, n, v] = 0
-            for f in range(frames - 2, -1, -1):
-                until[f, n, v] = min(until[f, n, v], until[f + 1, n, v] + passed[f, n])
-
-
-def _corrupted(value: Floats, random: np.random.Generator) -> Floats:
-    """Standardised readings ``(F, N, V)`` as a worse ward would show them.
-
-    A third of the patients lack some vitals altogether, some all but one; one reading in 300
-    begins a short run of values that are off by some spreads.
-    """
-    shape = value.shape
-    kind = random.random((shape[1], 1))
-    missing = (kind < 1 / 3) & (random.random(shape[1:]) < 0.4)
-    # Some are watched by one vital alone, as by an oximeter or a pressure line.
-    alone = random.integers(0, shape[2], (shape[1], 1)) != np.arange(shape[2])
-    missing |= (kind > 0.92) & alone
-    value = np.where(missing, np.float32(np.nan), value)
-    starts = np.flatnonzero(random.random(shape[0] * shape[1]) < 1 / 300)
-    frames, rows = np.divmod(starts, shape[1])
-    column = random.integers(0, shape[2], len(starts))
-    length = random.geometric(1 / 3, len(starts))
-    size = random.normal(0, 4, len(starts)).astype(np.float32)
-    low, high = features.standardise(_LOWEST), features.standardise(_HIGHEST)
-    for frame, row, vital, run, off in zip(frames, rows, column, length, size, strict=True):
-        part = value[frame : frame + run, row, vital]
-        part[:] = np.clip(part + off, low[vital], high[vital])
-    return np.asarray(value, dtype=np.float32)
