@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.dashboard.page import load
 from tests.dashboard.stream import PARTITIONS, Stream
@@ -26,8 +26,13 @@ from vitalwatch.stream.memory import MemoryBroker
 
 PICTURES = Path(__file__).parent.parent.parent / "deploy" / "dashboard"
 LARGEST = 150_000
-WALL = {"width": 1280, "height": 720}
-PHONE = {"width": 390, "height": 844}
+WALL = ViewportSize(width=1280, height=720)
+PHONE = ViewportSize(width=390, height=844)
+SEEK = """(ms) => fetch('/api/replay', {
+  method: 'POST',
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify({ action: 'seek', to_ms: ms }),
+})"""
 WARD = ["--patients", "16", "--duration", "4h", "--seed", "7"]
 
 
@@ -66,7 +71,8 @@ def busiest(page: Page) -> int:
     script = """async () => {
       const { state } = await import('/assets/js/store.js');
       const alerts = state.timeline.alerts.filter((alert) => alert.kind === 'physiological');
-      const active = (at) => alerts.filter((a) => a.time_ms <= at && (a.over_ms ?? Infinity) > at).length;
+      const holds = (a, at) => a.time_ms <= at && (a.over_ms ?? Infinity) > at;
+      const active = (at) => alerts.filter((alert) => holds(alert, at)).length;
       const times = alerts.map((alert) => alert.time_ms + 90_000);
       return times.sort((a, b) => active(b) - active(a) || a - b)[0];
     }"""
@@ -95,10 +101,7 @@ def views(page: Page, url: str, folder: Path, theme: str) -> None:
     page.keyboard.press(" ")  # pause
     expect(page.locator("#replay-play")).to_have_text("Play")
     at = busiest(page)
-    page.evaluate(
-        "([ms]) => fetch('/api/replay', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({action: 'seek', to_ms: ms})})",
-        [at],
-    )
+    page.evaluate(SEEK, at)
     page.wait_for_selector(".tile[data-worst=high], .tile[data-worst=medium]")
     picture(page, folder / f"ward-{theme}.png")
     worst = page.locator(".tile[data-worst=high], .tile[data-worst=medium]").first
@@ -134,7 +137,7 @@ def endurance(minutes: float, patients: int) -> None:
         Dashboard.of_stream(settings, lambda: broker) as dashboard,
         browser() as chromium,
     ):
-        page = chromium.new_context(viewport=WALL).new_page()  # type: ignore[arg-type]
+        page = chromium.new_context(viewport=WALL).new_page()
         page.goto(dashboard.url)
         page.wait_for_selector(f".tile:nth-child({patients})", state="attached")
         page.locator(".tile a").first.focus()

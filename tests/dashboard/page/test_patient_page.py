@@ -1,5 +1,7 @@
 """One patient in a real browser, and a recording that is played."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -36,7 +38,7 @@ def test_all_vitals_stand_on_one_axis_and_the_cursor_reads_them(
     dashboard: Dashboard, stream: Stream, open_page: Open
 ) -> None:
     begin = now() - 10 * MINUTE
-    rows = [
+    rows: list[tuple[str, int, Mapping[str, float]]] = [
         ("bed-1", begin + second * 1000, {"hr": 70.0 + second // 60, "spo2": 97.0})
         for second in range(600)
         if not 240 <= second < 360

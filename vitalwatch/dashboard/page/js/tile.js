@@ -50,7 +50,7 @@ export class Tile {
         element("span", "head", [this.bed, this.label, this.mark, this.age]),
         element("span", "numbers", [hr.node, spo2.node, rr.node]),
         element("span", "numbers lesser", [bp.node, temp.node, etco2.node]),
-        element("span", "bottom", [this.limit, element("span", "spark", [this.canvas, this.sparkName])]),
+        element("span", "bottom", [this.limit, this.sparkName, element("span", "spark", this.canvas)]),
         this.gone,
       ],
       { href: `#patient/${patient.key}`, tabindex: "-1" },
