@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.page.conftest import Open
@@ -74,7 +75,7 @@ def test_script_in_a_patients_identifier_and_a_note_is_text(
     stream.read(script, now(), spo2=97.0)
     stream.alert(script, now(), alert_id="a", sentence=f"SpO2 88 % {script}")
     page = open_page(dashboard.url)
-    expect(page.locator(".tile .label")).to_have_text(script)
+    expect(page.locator(".tile .pseudonym")).to_have_text(script)
     expect(page.locator(".tile .mark")).to_have_text("** MED")
     page.keyboard.press("k")
     page.locator("#acknowledge-name").fill(script)
@@ -86,6 +87,26 @@ def test_script_in_a_patients_identifier_and_a_note_is_text(
     expect(page.locator(".card-sentence")).to_have_text(f"SpO2 88 % {script}")
     assert page.locator("img").count() == 0
     assert "broken" not in page.title()
+
+
+@pytest.mark.parametrize("count", [16, 64, 120])
+def test_no_number_is_cut_off_however_many_patients_there_are(
+    count: int, dashboard: Dashboard, stream: Stream, open_page: Open
+) -> None:
+    widest = {"hr": 188.0, "spo2": 100.0, "rr": 38.0, "sbp": 188.0, "dbp": 110.0, "temp": 38.8}
+    stream.readings([(f"p-{n:03}", now(), widest) for n in range(count)])
+    stream.alert("p-000", now(), priority="high")
+    page = open_page(dashboard.url, viewport={"width": 1280, "height": 720})
+    expect(page.locator(".tile")).to_have_count(count)
+    expect(page.locator(".tile[data-worst=high]")).to_have_count(1)
+    cut = """(nodes) => nodes.slice(0, 16).flatMap((tile) => {
+      const edge = tile.getBoundingClientRect();
+      const shown = [...tile.querySelectorAll('.value')].filter((node) => node.offsetParent);
+      return shown.map((node) => node.getBoundingClientRect())
+        .filter((box) => box.right > edge.right - 2 || box.bottom > edge.bottom - 1)
+        .map((box) => `${box.right - edge.right} ${box.bottom - edge.bottom}`);
+    })"""
+    assert page.locator(".tile").evaluate_all(cut) == []
 
 
 def test_all_of_it_works_with_keys_alone(

@@ -23,6 +23,7 @@ let keys = new Map();
 
 let alertsOf = new Map();
 let ordered = null;
+let names = null;
 let ahead = 0;
 let latest = 0;
 
@@ -60,7 +61,7 @@ export function ward(message) {
   state.banner = message.banner || null;
   state.source = message.source ?? state.source;
   patients.clear();
-  ordered = null;
+  ordered = names = null;
   for (const patient of message.patients) {
     patients.set(patient.key, record(patient));
     const before = keys.get(patient.label);
@@ -84,7 +85,7 @@ function record(patient) {
 export function patient(message) {
   const known = patients.has(message.key);
   patients.set(message.key, record(message));
-  ordered = null;
+  ordered = names = null;
   if (known) tell("numbers", [message.key]);
   tell("ward");
 }
@@ -100,7 +101,7 @@ export function spark(key, line) {
 /** A patient is no longer on the stream. */
 export function gone({ key }) {
   patients.delete(key);
-  ordered = null;
+  ordered = names = null;
   tell("ward");
 }
 
@@ -258,4 +259,7 @@ export function inOrder() {
 }
 
 /** Wards by name. */
-export const wards = () => [...new Set([...patients.values()].map((p) => p.ward).filter(Boolean))].sort(collator.compare);
+export function wards() {
+  names ??= [...new Set([...patients.values()].map((one) => one.ward).filter(Boolean))].sort(collator.compare);
+  return names;
+}

@@ -26,7 +26,8 @@ export class Tile {
   constructor(patient) {
     this.key = patient.key;
     this.bed = element("span", "bed");
-    this.label = element("span", "label");
+    this.ward = element("span", "label");
+    this.label = element("span", "label pseudonym");
     this.mark = element("span", "mark");
     this.mark.hidden = true;
     this.readings = {
@@ -47,7 +48,7 @@ export class Tile {
       "a",
       "",
       [
-        element("span", "head", [this.bed, this.label, this.mark, this.age]),
+        element("span", "head", [this.bed, this.ward, this.label, this.mark, this.age]),
         element("span", "numbers", [hr.node, spo2.node, rr.node]),
         element("span", "numbers lesser", [bp.node, temp.node, etco2.node]),
         element("span", "bottom", [this.limit, this.sparkName, element("span", "spark", this.canvas)]),
@@ -64,6 +65,8 @@ export class Tile {
   /** Write what has changed. Only tiles on the screen are asked to. */
   update(patient, now) {
     setText(this.bed, place(patient));
+    // Several wards may have a bed of that number.
+    setText(this.ward, patient.bed && store.wards().length > 1 ? patient.ward : "");
     setText(this.label, patient.bed ? patient.label : "");
     const worst = store.worst(patient);
     this.mark.hidden = worst === null;

@@ -10,7 +10,7 @@ import { hasNoData, Tile } from "./tile.js";
 /** Least width and height of a tile, by how many patients there are at most, and what it shows. */
 const DENSITIES = [
   { most: 24, width: 250, height: 118, name: "large" },
-  { most: 100, width: 128, height: 70, name: "medium" },
+  { most: 100, width: 136, height: 62, name: "medium" },
   { most: Infinity, width: 92, height: 46, name: "small" },
 ];
 const GAP = 5;
