@@ -18,6 +18,7 @@ from vitalwatch.dashboard.clients import Events
 from vitalwatch.dashboard.feed import Feed
 from vitalwatch.dashboard.figures import Figures
 from vitalwatch.dashboard.film import Film
+from vitalwatch.dashboard.history import History
 from vitalwatch.dashboard.queries import Queries
 from vitalwatch.dashboard.replays import Replay
 from vitalwatch.dashboard.server import Server
@@ -51,7 +52,9 @@ class Dashboard:
         """Shows what is on a broker's topics; ``connect`` opens it, and again when it was away."""
         self = cls(settings.dashboard)
         figures, acks = self.figures, Acks(connect, settings.topics.acks)
+        older = History(connect, settings.topics)
         self._stack.callback(acks.close)
+        self._stack.callback(older.close)
         self._source = Feed(
             connect,
             settings,
@@ -62,7 +65,7 @@ class Dashboard:
             on_state=figures.state,
             on_anew=self._all_anew,
         )
-        self._serve(acks.write, None, reload=reload)
+        self._serve(acks.write, None, Queries(self.ward, older), reload=reload)
         return self
 
     @classmethod
@@ -84,11 +87,16 @@ class Dashboard:
         def write(alert_id: str, name: str, note: str) -> Ack:
             return Ack(alert_id, name, round(time.time() * 1000), note)
 
-        self._serve(write, replay, reload=reload)
+        self._serve(write, replay, Queries(self.ward), reload=reload)
         return self
 
     def _serve(
-        self, write: Callable[[str, str, str], Ack], player: Replay | None, *, reload: bool
+        self,
+        write: Callable[[str, str, str], Ack],
+        player: Replay | None,
+        queries: Queries,
+        *,
+        reload: bool,
     ) -> None:
         self._app = App(
             self.ward,
@@ -96,7 +104,7 @@ class Dashboard:
             self._source,
             self._access,
             self.figures,
-            Queries(self.ward),
+            queries,
             title=self._settings.title,
             write_ack=write,
             player=player,

@@ -1,15 +1,16 @@
 """What a page asks for: a patient's history, and alerts by filters."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from vitalwatch.dashboard.alerts import Entry
+from vitalwatch.dashboard.history import History
 from vitalwatch.dashboard.rings import RARITY, Window
-from vitalwatch.dashboard.ward import Ward, numbers
+from vitalwatch.dashboard.ward import Person, Ward, numbers
+from vitalwatch.errors import BrokerError
 from vitalwatch.vitals import NAMES, VITALS
 
 MOST_POINTS: Final = 4000
@@ -18,6 +19,8 @@ GAP_MS: Final = 60_000
 """A patient without any reading for longer than that has a gap, and one of three intervals."""
 
 MOST_ALERTS: Final = 500
+FINE_MS: Final = 3_600_000
+"""So short a time is shown as it was measured, also where the ward keeps minutes alone."""
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,8 +52,10 @@ class AlertQuery(msgspec.Struct, forbid_unknown_fields=True):
 class Queries:
     """Answers from a ward."""
 
-    def __init__(self, ward: Ward) -> None:
+    def __init__(self, ward: Ward, older: History | None = None) -> None:
+        """``older`` reads what the ward does not keep, where there are topics."""
         self._ward = ward
+        self._older = older
 
     def history(self, query: HistoryQuery) -> dict[str, Any] | None:
         """A patient's history; None for a patient who is not known."""
@@ -60,13 +65,13 @@ class Queries:
         begin = max(query.from_ms, query.to_ms - MOST_MS)
         end = max(query.to_ms, begin)
         points = min(max(query.points, 2), MOST_POINTS)
+        window = self._windows(person, begin, end)
         found = {}
         for vital, name in enumerate(NAMES):
-            window = self._ward.window(person.row, vital, begin, end, points)
-            if len(window.times):
-                found[name] = _told(window) | {"artefacts": _artefacts(window, vital)}
-        seen = self._ward.window(person.row, RARITY, begin, end, MOST_POINTS)
-        rarity = self._ward.window(person.row, RARITY, begin, end, points)
+            series = window(vital, points)
+            if len(series.times):
+                found[name] = _told(series) | {"artefacts": _artefacts(series, vital)}
+        rarity = window(RARITY, points)
         wanted = AlertQuery(key=query.key, from_ms=begin, to_ms=end, limit=MOST_ALERTS)
         return {
             "key": query.key,
@@ -77,9 +82,22 @@ class Queries:
                 "t": rarity.times.tolist(),
                 "v": [None if day != day else float(f"{10**day:.4g}") for day in rarity.most],
             },
-            "gaps": _gaps(seen),
+            "gaps": _gaps(window(RARITY, MOST_POINTS)),
             "alerts": self.alerts(wanted)["alerts"],
         }
+
+    def _windows(self, person: Person, begin: int, end: int) -> Callable[[int, int], Window]:
+        """What gives a series of about so many points: from the ward, or older from the topics."""
+        by_minute, whole = self._ward.span(person.row)
+        wanted = begin < by_minute or (begin < whole and end - begin <= FINE_MS)
+        if wanted and self._older is not None:
+            try:
+                rings = self._older.read(person.name, begin, end)
+            except BrokerError:
+                rings = None  # what is kept is better than nothing, and the page says that it is
+            if rings is not None:
+                return lambda vital, points: rings.window(0, vital, begin, end, points)
+        return lambda vital, points: self._ward.window(person.row, vital, begin, end, points)
 
     def alerts(self, query: AlertQuery) -> dict[str, Any]:
         """Alerts, those with the newest events first, and whether there are more."""
@@ -163,8 +181,3 @@ def _gaps(window: Window) -> list[list[int]]:
     longest = max(GAP_MS, 3 * float(np.median(steps)))
     places = np.flatnonzero(steps > longest)
     return [[int(window.times[place]), int(window.times[place + 1])] for place in places.tolist()]
-
-
-def clock_ms() -> int:
-    """Now, in ms since 1970."""
-    return round(time.time() * 1000)

@@ -159,6 +159,13 @@ class Rings:
             return 0, 0
         return int(self._store.times[series, held[0]]), int(self._store.times[series, held[-1]])
 
+    def first(self, row: int) -> int:
+        """The first minute of which anything is kept of a patient, in ms; 0 for none."""
+        series = int(self.of[row, RARITY])
+        kept = self._store.minute[series] if series != _NONE else np.zeros(0, dtype=np.int32)
+        kept = kept[kept >= 0]
+        return int(kept.min()) * MINUTE_MS if len(kept) else 0
+
     def _young(self, series: int) -> bool:
         """Whether nothing of a series has left the ring yet."""
         return int(self._store.counts[series]) <= self._full
@@ -207,8 +214,14 @@ class Rings:
             size = len(self._store.counts)
             larger = _Store.of(max(64, 2 * size), self._full, self._minutes)
             pairs: Iterable[tuple[Any, Any]] = zip(larger, self._store, strict=True)
+            written = min(int(self._store.counts.max(initial=0)), self._full)
             for new, old in pairs:
-                new[:size] = old
+                # Of rings only what was written: memory that nobody has touched costs nothing.
+                within = slice(written) if old.shape[1:2] == (self._full,) else slice(None)
+                if old.ndim == 1:
+                    new[:size] = old
+                else:
+                    new[:size, within] = old[:, within]
             self._store = larger
             self._free.extend(range(len(larger.counts) - 1, size - 1, -1))
         series = self._free.pop()

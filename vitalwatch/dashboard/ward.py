@@ -165,10 +165,8 @@ class Ward:
         rows = self.rows(block.patients)
         if (rows < 0).any():
             return  # no room: a block is all or nothing here, and the readings are turned away too
-        times = np.array(block.times, dtype=np.int64)
-        rarity = np.array(block.rarity, dtype=np.float32)
-        tables = (block.expected, block.low, block.high, block.surprise)
-        self.scored(rows, times, rarity, *(_table(each, len(rows)) for each in tables))
+        times, rarity, tables = score_columns(block)
+        self.scored(rows, times, rarity, *tables)
 
     def scored(
         self,
@@ -258,9 +256,13 @@ class Ward:
 
     def patients(self, clock_ms: int) -> list[dict[str, Any]]:
         """All patients, in the order in which they came."""
+        told = []
         with self.lock:
-            now = self.now(clock_ms)
-            return [self._patient(person, now) for person in self._people.values()]
+            now, people = self.now(clock_ms), list(self._people.values())
+        for person in people:
+            with self.lock:  # not for all at once: what comes in need not wait for so long
+                told.append(self._patient(person, now))
+        return told
 
     def listed(self) -> list[dict[str, Any]]:
         """Alerts that are active, and the latest of the others."""
@@ -282,6 +284,11 @@ class Ward:
         """A series of a patient; see :meth:`vitalwatch.dashboard.rings.Rings.window`."""
         with self.lock:
             return self._rings.window(row, vital, begin, end, points)
+
+    def span(self, row: int) -> tuple[int, int]:
+        """Since when a patient's readings are kept by the minute, and as they came; in ms."""
+        with self.lock:
+            return self._rings.first(row), self._rings.span(row)[0]
 
     def _shown(self, entry: Entry) -> dict[str, Any]:
         name = entry.alert.patient
@@ -366,6 +373,23 @@ class Ward:
                 self._people[name] = self._by_key[person.key] = person
                 self.people_changed = True
         return person
+
+
+def score_columns(
+    block: ScoreBlock,
+) -> tuple[Ints, Floats, tuple[Floats, Floats, Floats, Floats]]:
+    """A block's times and rarity (n,), and expected, low, high and surprise (n, V)."""
+    count = len(block.times)
+    return (
+        np.array(block.times, dtype=np.int64),
+        np.array(block.rarity, dtype=np.float32),
+        (
+            _table(block.expected, count),
+            _table(block.low, count),
+            _table(block.high, count),
+            _table(block.surprise, count),
+        ),
+    )
 
 
 def _table(columns: dict[str, list[float | None]], count: int) -> Floats:
