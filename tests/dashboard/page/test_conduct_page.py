@@ -11,7 +11,7 @@ from vitalwatch.dashboard.dashboard import Dashboard
 
 GRAVE = ("serious", "critical")
 MANY = 500
-SECONDS = 8.0
+SECONDS = 5.0
 
 INTRUDE = """() => {
   const script = Object.assign(document.createElement('script'), { text: 'window.foreign = 1' });

@@ -4,7 +4,7 @@ import { acknowledge, startAcknowledging } from "./alert_card.js";
 import { alertInFocus, alertsView, moveAmongCards, startAlerts } from "./alerts.js";
 import { startAnnouncing } from "./announce.js";
 import { byId, setText } from "./dom.js";
-import { clock, span, zone, zoneName } from "./format.js";
+import { clock, zone, zoneName } from "./format.js";
 import { bind, showHelp, startKeys } from "./keys.js";
 import { patientView, plotKeys, startPatient } from "./patient.js";
 import { replayKeys, startReplay } from "./replay.js";
@@ -101,7 +101,7 @@ function showConnection() {
   const { state, since } = connection;
   const source = store.state.source;
   let shown = state;
-  let text = { live: SOURCES.ok, connecting: "Connecting", lost: `Reconnecting (${span(Date.now() - since)})` }[state];
+  let text = { live: SOURCES.ok, connecting: "Connecting", lost: "Reconnecting" }[state];
   let trouble = "";
   if (state === "lost") {
     trouble = `No connection to the server since ${clock(since)}. What is shown is from then, and not current.`;

@@ -3,7 +3,7 @@
 import { AlertCard } from "./alert_card.js";
 import { arrange, byId, element, onceAFrame, setText } from "./dom.js";
 import { clock, moment, onceIn, span } from "./format.js";
-import { fullPlace, mark } from "./marks.js";
+import { classes, fullPlace, mark } from "./marks.js";
 import { noColumns, Plot } from "./plot.js";
 import { post, Refused } from "./server.js";
 import * as store from "./store.js";
@@ -285,6 +285,7 @@ function showHead() {
     setText(byId("patient-heading"), "This patient is not on the stream");
     setText(byId("patient-state"), "");
     byId("patient-marks").replaceChildren();
+    delete byId("patient-marks").dataset.marked;
     return;
   }
   setText(byId("patient-heading"), fullPlace(patient));
@@ -292,6 +293,10 @@ function showHead() {
   const rare = onceIn(patient.rarity);
   setText(byId("patient-state"), rare ? `${age} · a stable patient shows as much ${rare}` : age);
   const active = store.ofPatient(view.key).filter((alert) => store.isActive(alert) || store.isLatched(alert)).sort(store.urgency);
+  // Made anew only when they differ, or they would never come to flash.
+  const marked = active.map((alert) => `${alert.alert_id} ${classes(alert)}`).join();
+  if (byId("patient-marks").dataset.marked === marked) return;
+  byId("patient-marks").dataset.marked = marked;
   byId("patient-marks").replaceChildren(...active.map(mark));
 }
 

@@ -5,6 +5,7 @@
 import { collator } from "./format.js";
 
 const ENDED_KEPT = 200;
+const GONE_MS = 24 * 60 * 60_000;
 const SPARK_MS = 30 * 60_000;
 const SPARK_STEP_MS = 30_000;
 const RANK = { low: 1, medium: 2, high: 3 };
@@ -103,6 +104,12 @@ export function gone({ key }) {
   patients.delete(key);
   ordered = names = null;
   tell("ward");
+}
+
+/** Forget who has sent nothing for so long that the server has forgotten them, too. */
+export function forgetGone() {
+  const before = now() - GONE_MS;
+  for (const { key, last_ms } of patients.values()) if (last_ms && last_ms < before) gone({ key });
 }
 
 /** New values of some patients. */

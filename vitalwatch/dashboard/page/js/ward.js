@@ -21,6 +21,7 @@ const SPARK_MS = 30 * 60_000;
 const SPARK_POINTS = 60;
 /** Ages go on although nothing comes. */
 const TICK_MS = 1000;
+const FORGET_MS = 60_000;
 
 const tiles = new Map();
 const filters = { priorities: new Set(), ward: "", search: "", byRarity: false };
@@ -260,6 +261,7 @@ export function startWard() {
   store.on("alert", render);
   store.on("alert", showDriver);
   store.on("numbers", guarded(updateChanged));
+  setInterval(store.forgetGone, FORGET_MS);
   window.addEventListener("resize", onceAFrame(layout));
   onTheme(() => {
     for (const tile of tiles.values()) {
