@@ -20,6 +20,7 @@ import msgspec
 from vitalwatch import config
 from vitalwatch.dashboard.alerts import told
 from vitalwatch.dashboard.clients import Events
+from vitalwatch.dashboard.rings import MINUTE_MS
 from vitalwatch.dashboard.ward import Ward
 from vitalwatch.errors import BrokerError, Fenced
 from vitalwatch.messages import SCHEMA_VERSION, Ack, Alert, Reading, ScoreBlock
@@ -180,6 +181,9 @@ class Feed:
         if kind == "acks":
             return first
         dashboard = self._settings.dashboard
+        if kind == "readings":
+            past_ms = round(dashboard.backfill_minutes * MINUTE_MS)
+            self._ward.since = round(time.time() * 1000) - past_ms
         hours = dashboard.alert_hours if kind == "alerts" else dashboard.backfill_minutes / 60
         return history.begins(broker, partition, end, hours * 60)
 

@@ -151,13 +151,12 @@ class Rings:
             found = self._summed(series, vital, begin, end)
         return thinned(found, begin, end, points)
 
-    def span(self, row: int) -> tuple[int, int]:
-        """When a patient's readings kept as they came begin and end, in ms; 0 for none."""
+    def whole_since(self, row: int) -> int:
+        """Since when a patient's readings are kept as they came, in ms; 0 if all of them are."""
         series = int(self.of[row, RARITY])
-        held = self._held(series) if series != _NONE else np.zeros(0, dtype=np.int64)
-        if not len(held):
-            return 0, 0
-        return int(self._store.times[series, held[0]]), int(self._store.times[series, held[-1]])
+        if series == _NONE or self._young(series):
+            return 0
+        return int(self._store.times[series, self._held(series)[0]])
 
     def first(self, row: int) -> int:
         """The first minute of which anything is kept of a patient, in ms; 0 for none."""

@@ -95,6 +95,7 @@ class Ward:
         self.alerts = Alerts()
         self.turned_away = 0
         self.people_changed = False  # who is here, or where: the pages are to be told all anew
+        self.since = 0  # in ms: what is older than that was not read when the server started
         self.at: int | None = None  # of a replay: the time that it has come to
         self._secret = secret or secrets.token_bytes(32)
         self._most = most
@@ -286,9 +287,13 @@ class Ward:
             return self._rings.window(row, vital, begin, end, points)
 
     def span(self, row: int) -> tuple[int, int]:
-        """Since when a patient's readings are kept by the minute, and as they came; in ms."""
+        """Since when a patient's readings are kept by the minute, and as they came; in ms.
+
+        0 where none have been let go of, and none been left out when the server started.
+        """
         with self.lock:
-            return self._rings.first(row), self._rings.span(row)[0]
+            first = self._rings.first(row)
+            return min(first, self.since), self._rings.whole_since(row)
 
     def _shown(self, entry: Entry) -> dict[str, Any]:
         name = entry.alert.patient
