@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 
 from tests.dashboard.conftest import Connect
 from vitalwatch import config
 from vitalwatch.dashboard.dashboard import Dashboard
 from vitalwatch.stream import kafka, topics
 
-DEADLINE_MS = 15_000
+DEADLINE_MS = 30_000
 
 Open = Callable[..., Page]
 
@@ -23,6 +23,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="session")
 def browser(needs: Callable[..., str]) -> Iterator[Browser]:
     program = needs("chromium")
+    expect.set_options(timeout=DEADLINE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         yield browser
