@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Python: Java 17 and Maven (a real Kafka node) and
-# Prometheus. For Debian and Ubuntu; does nothing where all of it is there already.
+# Installs what the tests need beside Python: Java 17 and Maven (a real Kafka node), Prometheus
+# and Chromium. For Debian and Ubuntu; does nothing where all of it is there already.
 set -euo pipefail
 
 packages=()
@@ -8,6 +8,7 @@ packages=()
 release=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' || true)
 [ "${release:-0}" -ge 17 ] || packages+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
+command -v chromium >/dev/null || packages+=(chromium)
 command -v prometheus >/dev/null || packages+=(prometheus)
 [ ${#packages[@]} -gt 0 ] || exit 0
 

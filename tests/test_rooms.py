@@ -25,6 +25,7 @@ import pytest
         ("vitalwatch.calibration.site", "kafka torch"),
         ("vitalwatch.adjustment", "kafka torch vitalwatch.scoring vitalwatch.alarms"),
         ("vitalwatch.recordings.topic_file", "kafka torch"),
+        ("vitalwatch.dashboard.dashboard", "vitalwatch.stream.kafka torch vitalwatch.scoring"),
         ("simulator", "kafka torch vitalwatch.scoring vitalwatch.alarms"),
     ],
 )

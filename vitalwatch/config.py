@@ -27,6 +27,7 @@ MASK: Final = "********"
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Emit = Literal["block", "reading", "none"]
+StreamKind = Literal["auto", "live", "simulated", "replay"]
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -207,6 +208,51 @@ class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[LogLevel, _about("least important messages to log")] = "info"
 
 
+class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
+    """The web page of ``vitalwatch dashboard``, and who may see it."""
+
+    host: Annotated[
+        str,
+        _about(
+            "address that it listens on; another than this machine's own needs a token or a proxy",
+            min_length=1,
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, _about("port of the same; 0 picks a free one", ge=0, le=65_535)] = 9180
+    title: Annotated[str, _about("what the page calls itself", min_length=1)] = "VitalWatch"
+    stream: Annotated[
+        StreamKind,
+        _about("what the page says that it shows; auto: simulated where the topic of truth is"),
+    ] = "auto"
+    view_token: Annotated[
+        str, _about("whoever has it may look; at least 16 characters", secret=True)
+    ] = ""
+    acknowledge_token: Annotated[
+        str, _about("whoever has it may also acknowledge; at least 16 characters", secret=True)
+    ] = ""
+    proxy_header: Annotated[
+        str,
+        _about("header in which a reverse proxy says who it is that it has let in; empty: none"),
+    ] = ""
+    proxy_addresses: Annotated[
+        str,
+        _about("where that proxy's requests come from", allowed="addresses with commas between"),
+    ] = "127.0.0.1,::1"
+    proxy_acknowledge: Annotated[
+        str,
+        _about(
+            "who of those whom it has let in may also acknowledge; *: all",
+            allowed="names with commas between, or *",
+        ),
+    ] = "*"
+    backfill_minutes: Annotated[
+        float, _about("past readings and scores that are read at the start", ge=0, le=1440)
+    ] = 60.0
+    alert_hours: Annotated[
+        float, _about("past alerts that are read at the start", ge=0, le=8760)
+    ] = 72.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, by section."""
 
@@ -217,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     alarms: Alarms = Alarms()
     model: Model = Model()
     monitoring: Monitoring = Monitoring()
+    dashboard: Dashboard = Dashboard()
 
 
 class Setting(NamedTuple):

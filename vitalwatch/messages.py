@@ -161,7 +161,20 @@ class Truth(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     v: int = SCHEMA_VERSION
 
 
-MESSAGES: Final = (Reading, ScoreBlock, Alert, Truth)
+class Ack(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """That somebody has taken note of an alert; topic ``vitals.acks``, keyed by the alert's id.
+
+    ``name`` is who says so, ``time`` when, ``note`` what else. It changes no score and no alert.
+    """
+
+    alert_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    time: int
+    note: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    v: int = SCHEMA_VERSION
+
+
+MESSAGES: Final = (Reading, ScoreBlock, Alert, Truth, Ack)
 
 
 def schemas() -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tests.benchmarks import (
     restart,
     scale,
     throughput,
+    watching,
 )
 from tests.benchmarks.context import FULL, QUICK, TRIAL, Context
 from tests.benchmarks.figures import Figure, table
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Figure]]] = {
     "burst": burst.measure,
     "restart": restart.measure,
     "network": network.measure,
+    "dashboard": watching.measure,
     "profile": breakdown.measure,
 }
 """By name: what measures, in the order of the table."""

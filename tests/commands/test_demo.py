@@ -36,6 +36,7 @@ def test_it_ends_after_the_seconds_asked_for() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Starting ... ")
     assert "Metrics: http://127.0.0.1:" in done.stdout
+    assert "Dashboard: http://127.0.0.1:" in done.stdout
     assert re.search(r"^[\d:]+ 3 patients, [\d,]+ readings scored$", done.stdout, re.M)
 
 
@@ -69,6 +70,7 @@ def test_on_a_terminal_it_shows_the_ward_until_ctrl_c_and_leaves_nothing_running
             os.close(terminal)
     assert b"Once in" in seen
     assert b"/metrics" in seen
+    assert b"In a browser: http://127.0.0.1:" in seen
     assert b"The demo ended before anything happened." in seen
     assert b"Traceback" not in seen
 

@@ -33,7 +33,8 @@ examples:
   vitalwatch demo --kafka          the same on a real Kafka node, started for it and stopped
   vitalwatch demo | cat            plain lines instead of a live view
 
-Ends by itself when the story is over; Ctrl+C ends it before. Metrics are on a free port, unless
+Ends by itself when the story is over; Ctrl+C ends it before. The same ward is on a web page,
+whose address it prints. That and the metrics are on free ports, unless --dashboard-port,
 --monitoring-port or another setting names one.
 """
 
@@ -62,7 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--seconds", type=float, help="end after so long [default: story's end]")
     parser.add_argument("--kafka", action="store_true", help="on a real Kafka node; needs Java")
-    config.add_flags(parser, "model", "monitoring")
+    config.add_flags(parser, "model", "monitoring", "dashboard.port")
     parser.set_defaults(run=run)
 
 
@@ -101,6 +102,7 @@ def _start(
     """Start all parts, to be ended by the ``stack``; what to show, and whether it is over."""
     from prometheus_client import CollectorRegistry
 
+    from vitalwatch.dashboard.dashboard import Dashboard
     from vitalwatch.detector import Detector
     from vitalwatch.model import checkpoint
     from vitalwatch.monitoring import http, logs
@@ -117,10 +119,12 @@ def _start(
     server = stack.enter_context(
         http.Server(settings.monitoring.host, settings.monitoring.port, metrics.registry, health)
     )
-    broker = stack.enter_context(_broker(settings, own_kafka=arguments.kafka))
+    connect = stack.enter_context(_log(own_kafka=arguments.kafka))
+    broker = stack.enter_context(closing(connect()))
     broker.create(topics.specs(settings.topics))
+    page = stack.enter_context(Dashboard.of_stream(settings, connect))
     story = cast(arguments.patients, arguments.seed)
-    show = Show(story, broker, settings.topics, arguments.speed, server.url)
+    show = Show(story, broker, settings.topics, arguments.speed, server.url, page.url)
     stack.callback(show.close)
     worker = daemon.Daemon(
         broker,
@@ -172,39 +176,50 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
     changes = {
         key.split(".")[1]: value for key, value in quiet.items() if origins[key] == "default"
     }
+    page: dict[str, Any] = {"stream": "simulated"}
+    if origins["dashboard.port"] == "default":
+        page["port"] = 0
     return msgspec.structs.replace(
         settings,
         topics=config.Topics(prefix="demo", partitions=2),
         daemon=config.Daemon(group="demo", max_records=500),  # small batches: scores come soon
         monitoring=msgspec.structs.replace(settings.monitoring, **changes),
+        dashboard=msgspec.structs.replace(settings.dashboard, **page),
     )
 
 
 @contextmanager
-def _broker(settings: config.Settings, *, own_kafka: bool) -> Iterator[Broker]:
-    """The log that the demo runs on, and that is gone afterwards."""
+def _log(*, own_kafka: bool) -> Iterator[Callable[[], Broker]]:
+    """What opens the log that the demo runs on, and that is gone afterwards."""
     if not own_kafka:
-        yield MemoryBroker()
+        memory = MemoryBroker()
+        yield lambda: memory
         return
     from vitalwatch.stream import kafka, local_kafka  # here and not above: --help needs neither
 
     with (
         tempfile.TemporaryDirectory(prefix="vitalwatch-demo-") as folder,
         local_kafka.running(Path(folder)) as address,
-        closing(kafka.connect(config.Kafka(bootstrap=address))) as broker,
     ):
-        yield broker
+        yield lambda: kafka.connect(config.Kafka(bootstrap=address))
 
 
 class Show:
     """What is seen of the demo, on a terminal or as plain lines."""
 
     def __init__(
-        self, story: Cast, broker: Broker, topics: config.Topics, speed: float, url: str
+        self,
+        story: Cast,
+        broker: Broker,
+        topics: config.Topics,
+        speed: float,
+        url: str,
+        page: str,
     ) -> None:
         self._story = story
         self._speed = speed
         self._url = url
+        self._page = page
         self._alerts: list[Alert] = []
         self._view = WardView()
         self._takes: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any], None]]] = {
@@ -246,13 +261,17 @@ class Show:
             (" VitalWatch demo: SIMULATED PATIENTS ", "bold reverse"),
             f"  {clock(view.now)} (x{self._speed:g})  {view.scored:,} readings scored",
         )
-        addresses = Text(f"{self._url}/metrics  /readyz  /livez    Ctrl+C ends", style="dim")
+        addresses = Text(
+            f"In a browser: {self._page}    Metrics: {self._url}/metrics    Ctrl+C ends",
+            style="dim",
+        )
         truth = Text("\n".join(told(self._story, self._alerts, view.now)), style="italic")
         rows = max(2, height - len(view.beds) - 8)
         return Group(head, addresses, Text(), view.table(), Text(), truth, view.alerts(rows))
 
     def plain(self, console: Console, over: Callable[[], bool]) -> None:
         """Print alerts, and now and then how it goes, as lines, until it is ``over``."""
+        console.print(f"Dashboard: {self._page}")
         console.print(f"Metrics: {self._url}/metrics")
         printed, due = 0, 0
         while not over():

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "demo",
     "run",
     "watch",
+    "dashboard",
     "score",
     "explain",
     "replay",
