@@ -74,12 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         ):
             _check(broker, settings.topics)
 
+            from vitalwatch.alarms import conditions
             from vitalwatch.detector import Detector
             from vitalwatch.model import checkpoint
             from vitalwatch.stream import rehearsal
 
             model = checkpoint.load(settings.model.path)
             metrics.model(model.fingerprint)
+            metrics.conditions(conditions.INDEX)
             log.info(
                 "started",
                 extra={

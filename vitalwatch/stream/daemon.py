@@ -123,6 +123,7 @@ class Daemon:
                     yield
             except Fenced as error:
                 fenced += 1
+                self._metrics.membership_lost("fenced")
                 if isinstance(error, Replaced):
                     replaced.append(self._clock())
                 again_and_again = (
@@ -135,6 +136,7 @@ class Daemon:
             except BrokerError as error:
                 if not started:
                     raise
+                self._metrics.membership_lost("broker")
                 log.warning("the broker failed, trying again: %s", error)
             finally:
                 self._forget(set(self._positions))
@@ -185,6 +187,9 @@ class Daemon:
             if stop.is_set():
                 raise Stopped
 
+        if polled.assigned:
+            topic = self._settings.topics.readings
+            self._metrics.partitions(topic, self._broker.topics([topic])[topic].partitions)
         for partition in sorted(polled.assigned):
             self._health.report("state", ok=False, detail="restoring the state of partitions")
             committed = source.committed(partition)
@@ -286,6 +291,8 @@ class Daemon:
         self._metrics.late(tally.late)
         self._metrics.unknown_vitals(tally.unknown_vitals)
         self._metrics.published(tally.alerts)
+        self._metrics.reached(tally.oldest.values())
+        self._metrics.fits(tally.fit)
         self._metrics.watched(tally.watched / 1000, self._settings.alarms.budget)
         for partition, factor in tally.factors.items():
             self._metrics.adjusted(partition, factor)
@@ -296,6 +303,9 @@ class Daemon:
         self._metrics.patients(self._detector.patients, self._detector.in_alarm)
         if self._clock() >= self._lag_due:
             self._metrics.lag(source.lag())
+            for partition in self._positions:
+                if (reached := self._detector.stream_time(*partition)) is not None:
+                    self._metrics.stream_time(partition, reached)
             self._lag_due = self._clock() + _LAG_SECONDS
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from vitalwatch import config
 from vitalwatch.errors import DeadLetterFlood
 from vitalwatch.messages import REJECTIONS, Alert
+from vitalwatch.monitoring.fit import Fit
 from vitalwatch.readings import Detection
 from vitalwatch.stream.broker import RecordBatch, Sink, TopicPartition
 from vitalwatch.stream.dead_letters import dead_letter
@@ -34,6 +35,8 @@ class Tally:
     factors: dict[TopicPartition, float] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    oldest: dict[TopicPartition, int] = field(default_factory=dict)  # records' timestamps, ms
+    fit: Fit = field(default_factory=Fit)
 
     @property
     def urgent(self) -> bool:
@@ -85,6 +88,10 @@ class Outputs:
         tally.alerts += detection.alerts
         tally.watched += detection.watched
         tally.factors[batch.source] = detection.factor
+        tally.fit.add(readings.values, detection)
+        if len(batch):
+            arrived = int(batch.timestamps.min())
+            tally.oldest[batch.source] = min(arrived, tally.oldest.get(batch.source, arrived))
         tally.rejected += [reason for _, reason, _ in rejected]
 
 
