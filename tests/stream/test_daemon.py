@@ -206,22 +206,23 @@ class TestInMemory:
         worker.publish(ward(40))
         topic = worker.settings.topics.readings
         place = {"topic": topic, "partition": "0"}
-        reached = functools.partial(
-            worker.metrics.registry.get_sample_value, "vitalwatch_stream_timestamp_seconds", place
+        of_partition = functools.partial(
+            worker.metrics.registry.get_sample_value, labels=place
         )
-        told = set()
+        names = ("vitalwatch_stream_timestamp_seconds", "vitalwatch_consumer_lag_records")
+        told = []
 
         def done() -> bool:
-            told.add(reached())
+            told.append([of_partition(name) for name in names])
             return worker.seen() == 32
 
         worker.daemon(clock=Ticking()).run(Until(done))
-        assert {None, START / 1000 + 35} <= told
-        assert reached() is None  # the partition may be another worker's by now
+        assert told[0] == [None, None]
+        assert told[-1] == [START / 1000 + 35, 0]
+        # The partition may be another worker's by now.
+        assert [of_partition(name) for name in names] == [None, None]
         assert worker.figure("vitalwatch_patients_held") == 4
         assert worker.figure("vitalwatch_patients_in_alarm_ratio") == 0.25
-        lag = worker.figure("vitalwatch_consumer_lag_records", topic=topic, partition="0")
-        assert lag == 0
 
     def test_it_is_ready_once_it_has_its_partitions_and_their_state(
         self, broker: Broker, name: Name

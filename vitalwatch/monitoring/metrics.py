@@ -249,7 +249,8 @@ class Metrics:
 
     def forget(self, partition: TopicPartition) -> None:
         """A partition is another worker's now."""
-        for gauge in (self._snapshot, self._factor, self._stream_time):
+        self._lagging -= {partition}
+        for gauge in (self._lag, self._snapshot, self._factor, self._stream_time):
             with suppress(KeyError):
                 gauge.remove(partition.topic, str(partition.partition))
 
