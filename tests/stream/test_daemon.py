@@ -206,9 +206,7 @@ class TestInMemory:
         worker.publish(ward(40))
         topic = worker.settings.topics.readings
         place = {"topic": topic, "partition": "0"}
-        of_partition = functools.partial(
-            worker.metrics.registry.get_sample_value, labels=place
-        )
+        of_partition = functools.partial(worker.metrics.registry.get_sample_value, labels=place)
         names = ("vitalwatch_stream_timestamp_seconds", "vitalwatch_consumer_lag_records")
         told = []
 
@@ -218,7 +216,7 @@ class TestInMemory:
 
         worker.daemon(clock=Ticking()).run(Until(done))
         assert told[0] == [None, None]
-        assert told[-1] == [START / 1000 + 35, 0]
+        assert [START / 1000 + 35, 0] in told
         # The partition may be another worker's by now.
         assert [of_partition(name) for name in names] == [None, None]
         assert worker.figure("vitalwatch_patients_held") == 4
