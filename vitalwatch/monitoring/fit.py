@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from vitalwatch import vitals
 from vitalwatch.arrays import Doubles, Floats, Ints
@@ -101,7 +102,10 @@ class RarityHistogram(Collector):
     def collect(self) -> Iterable[Metric]:
         """The histogram as of now; the unit of the page is the second."""
         counts = np.cumsum(self._counts).tolist()
-        bounds = [f"{days * DAY_SECONDS:.1f}" for days in RARITY_DAYS]
+        bounds = [
+            floatToGoString(days * DAY_SECONDS)  # type: ignore[no-untyped-call]
+            for days in RARITY_DAYS
+        ]
         buckets = list(zip([*bounds, "+Inf"], counts, strict=True))
         yield HistogramMetricFamily(
             self._name, self._documentation, buckets=buckets, sum_value=self._days * DAY_SECONDS
