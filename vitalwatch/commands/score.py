@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -38,6 +38,9 @@ examples:
   vitalwatch score ward.csv.gz other.jsonl -o out --format parquet --alarms-budget 0.5
   vitalwatch score ward.csv -o out --json | jq .recordings[].alerts
 """
+
+_ADULT: Final = 16
+"""Years of age from which NEWS2, the table's limits and the trained network hold."""
 
 
 class Detector(Protocol):
@@ -166,6 +169,7 @@ def _score(
     result = Result(recording.name)
     worst: dict[str, Alert] = {}
     encode = msgspec.json.Encoder().encode
+    children = False
     with recording.stream(work.bar(f"reading {recording.name}", recording.size)) as stream:
         bar = work.bar(f"scoring {recording.name}", stream.count)
         for rows in stream.parts:
@@ -173,6 +177,7 @@ def _score(
                 for doubt in units.doubts(rows["values"]):
                     work.say(f"{recording.name}: {doubt}; it is scored as it is")
             readings = stream.readings(rows, recording.name, result.readings)
+            children |= _of_children(readings)
             (detection,) = detector.process([readings])
             scores.write(readings, detection)
             for alert in detection.alerts:
@@ -190,7 +195,19 @@ def _score(
         counts = Counter(alert.priority for alert in worst.values() if alert.kind == kind)
         if counts:
             result.alerts[kind] = {word: counts[word] for word in PRIORITIES if counts[word]}
+    if children:
+        work.say(
+            f"{recording.name}: some are younger than {_ADULT}: limits and network are "
+            "adults', so that what is usual at their age may be alarmed"
+        )
     for note in (str(recording.dropped) if recording.dropped.counts else "", recording.ignored):
         if note:
             work.say(f"{recording.name}: {note}")
     return result
+
+
+def _of_children(readings: "Readings") -> bool:
+    from vitalwatch import context
+
+    said = readings.context
+    return said is not None and bool((said.values[:, context.AGE] < _ADULT).any())

@@ -56,7 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("-o", "--output", type=Path, required=True, help="model file to write")
     parser.add_argument("--cell", choices=CELLS, default="lstm", help="[default: lstm]")
     parser.add_argument("--hidden", type=int, default=64, help="units [default: 64]")
-    parser.add_argument("--rounds", type=int, default=120, help="fresh wards [default: 120]")
+    parser.add_argument("--rounds", type=int, default=150, help="fresh wards [default: 150]")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random [default: 1]")
     parser.add_argument("--patients", type=int, default=32, help="a ward's [default: 32]")
     parser.add_argument(

@@ -35,7 +35,7 @@ TERMS: Final = ("surprise", "level", "danger")
 RISK: Final = len(TERMS)
 """The number of the fourth question, after those of TERMS."""
 
-WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, -0.2, -0.7, -1.2, -0.1])
+WEIGHTS: Final = np.array([-5.0, -6.0, -4.6, -0.2, -0.7, -1.2, 0.1])
 """log10 of what a hazard of each of TERMS, and of each of the layout's RISKS, counts: set on
 calibration patients, simulated and recorded, so that the first three matter where the risks are
 silent."""
