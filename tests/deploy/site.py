@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import prometheus_client
 import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from vitalwatch import config
@@ -24,6 +25,9 @@ from vitalwatch.stream import kafka, topics
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SECONDS = 90.0
 TICK_SECONDS = 0.1
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+"""What all readings are sent in."""
+
 EVENT_SECONDS = 10
 PATIENTS = 8
 
@@ -77,7 +81,8 @@ def readings(settings: config.Settings) -> Iterator[None]:
                     reading = {"patient": patient, "time": ms, "vitals": {**vitals, "mood": 1}}
                     value = msgspec.json.encode(reading) if tick % 10 or number else b"HR 80"
                     topic = settings.topics.readings
-                    publisher.send(topic, patient.encode(), value, timestamp=ms)
+                    headers = [("traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode())]
+                    publisher.send(topic, patient.encode(), value, timestamp=ms, headers=headers)
                 publisher.flush()
 
     thread = threading.Thread(target=send)
@@ -117,11 +122,38 @@ def dashboard() -> Iterator[int]:
         server.server_close()
 
 
+@contextmanager
+def listening(heard: Callable[[str, bytes], None]) -> Iterator[int]:
+    """Take whatever is posted, by path and body; on which port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard(self.path, self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 class OnCall:
     """Receives Alertmanager's messages, by path."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, path: str, body: bytes) -> None:
+        self.told.append((path, json.loads(body)))
 
     def heard(self, path: str, alert: str, status: str) -> dict[str, Any] | None:
         """A message of this alert, if one has come."""
@@ -133,29 +165,18 @@ class OnCall:
                         return found
         return None
 
-    @contextmanager
-    def listening(self) -> Iterator[int]:
-        """Listen; on which port."""
-        told = self.told
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                told.append((self.path, json.loads(body)))
-                self.send_response(200)
-                self.end_headers()
+class Collector:
+    """Receives spans."""
 
-            def log_message(self, *arguments: object) -> None:
-                pass
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
 
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-            thread.start()
-            try:
-                yield server.server_port
-            finally:
-                server.shutdown()
-                thread.join()
+    def __call__(self, path: str, body: bytes) -> None:
+        assert path == "/v1/traces"
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
 
 
 class Prometheus:

@@ -16,10 +16,13 @@ import yaml
 
 from tests.deploy.site import (
     DEPLOY,
+    TRACE,
+    Collector,
     OnCall,
     Prometheus,
     alertmanager,
     dashboard,
+    listening,
     prepared,
     program,
     prometheus,
@@ -31,6 +34,7 @@ from tests.stream.test_daemon_process import Process
 class Site(NamedTuple):
     prometheus: Prometheus
     on_call: OnCall
+    collector: Collector
     daemon: Process
     flags: list[str]
     folder: Path
@@ -41,20 +45,23 @@ def site(
     kafka_address: str, needs: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     folder, prefix, on_call = tmp_path_factory.mktemp("site"), f"site-{uuid.uuid4().hex}", OnCall()
+    collector = Collector()
     local = "--web.listen-address=127.0.0.1:0"
     with ExitStack() as stack:
         stack.enter_context(prepared(kafka_address, prefix))
+        traces = f"http://127.0.0.1:{stack.enter_context(listening(collector))}/v1/traces"
         flags = [
             *("--kafka-bootstrap", kafka_address, "--topics-prefix", prefix),
             *("--daemon-group", prefix, "--daemon-snapshot-seconds", "1"),
-            *("--monitoring-log-format", "json", "--monitoring-port"),
+            *("--monitoring-traces", traces, "--monitoring-log-format", "json"),
+            "--monitoring-port",
         ]
         daemon = stack.enter_context(Process(folder, [*flags, "0"]))
         manager = stack.enter_context(
             program(
                 folder,
                 needs("prometheus-alertmanager", "prometheus"),
-                f"--config.file={alertmanager(folder, stack.enter_context(on_call.listening()))}",
+                f"--config.file={alertmanager(folder, stack.enter_context(listening(on_call)))}",
                 f"--storage.path={folder / 'alertmanager'}",
                 "--cluster.listen-address=",
                 local,
@@ -75,7 +82,8 @@ def site(
                 local,
             )
         )
-        yield Site(Prometheus(port), on_call, daemon, [*flags, str(targets["vitalwatch"])], folder)
+        flags.append(str(targets["vitalwatch"]))
+        yield Site(Prometheus(port), on_call, collector, daemon, flags, folder)
 
 
 def panels() -> list[tuple[str, dict[str, Any]]]:
@@ -119,6 +127,13 @@ def test_every_query_of_every_dashboard_and_rule_returns_series(site: Site) -> N
         return left
 
     wait_for(lambda: not unanswered(), lambda: f"no series: {unanswered()}")
+
+
+def test_its_traces_reach_a_collector_with_links_to_who_sent_the_readings(site: Site) -> None:
+    span = wait_for(lambda: site.collector.spans)[0]
+    assert span.name.startswith("process site-")
+    assert {link.trace_id.hex() for link in span.links} == {TRACE}
+    assert b"patient-" not in span.SerializeToString()
 
 
 def test_a_killed_daemon_is_told_to_whoever_is_on_call_and_so_is_its_return(site: Site) -> None:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         # the port or the broker is said before the compiled loops are loaded.
         from prometheus_client import CollectorRegistry
 
-        from vitalwatch.monitoring import logs
+        from vitalwatch.monitoring import logs, tracing
         from vitalwatch.monitoring.http import Health, Server
         from vitalwatch.monitoring.metrics import Metrics
         from vitalwatch.stream import daemon, kafka
@@ -71,6 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
             Server(monitoring.host, monitoring.port, metrics.registry, health),
             closing(kafka.connect(settings.kafka)) as broker,
             ThreadPoolExecutor(1, "helper") as helper,
+            tracing.exporting(
+                monitoring.traces, settings.topics.readings, settings.daemon.group
+            ) as traces,
         ):
             _check(broker, settings.topics)
 
@@ -106,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
                 model=model.fingerprint,
                 identity=_identity(settings),
                 helper=helper,
+                tracing=traces,
             ).run(stop)
         log.info("stopped")
     return 0

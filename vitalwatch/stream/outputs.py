@@ -13,6 +13,7 @@ from vitalwatch.errors import DeadLetterFlood
 from vitalwatch.messages import REJECTIONS, Alert
 from vitalwatch.monitoring.fit import Fit
 from vitalwatch.readings import Detection
+from vitalwatch.stream import trace_context
 from vitalwatch.stream.broker import RecordBatch, Sink, TopicPartition
 from vitalwatch.stream.dead_letters import dead_letter
 from vitalwatch.stream.decode import Decoded
@@ -73,7 +74,14 @@ class Outputs:
         readings = decoded.readings
         for alert in detection.alerts:
             value = self._encode(alert)
-            sink.append(self._topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
+            place = int(np.searchsorted(batch.offsets, alert.origin.offset))
+            sink.append(
+                self._topics.alerts,
+                alert.patient.encode(),
+                value,
+                timestamp=alert.time,
+                headers=trace_context.carried(batch.headers[place]),
+            )
         rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
         late = np.flatnonzero(detection.late)
         places = np.searchsorted(batch.offsets, readings.offsets[late]).tolist()
