@@ -29,6 +29,7 @@ from tests.benchmarks import (
     restart,
     scale,
     throughput,
+    watching,
 )
 from tests.benchmarks.context import FULL, QUICK, TRIAL, Context
 from tests.benchmarks.figures import Figure, table
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Context], list[Figure]]] = {
     "patients": scale.patients,
     "workers": scale.workers,
     "pipeline": pipeline.measure,
+    "watching": watching.measure,
     "burst": burst.measure,
     "restart": restart.measure,
     "network": network.measure,

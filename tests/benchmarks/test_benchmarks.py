@@ -20,7 +20,7 @@ import pytest
 import torch
 from kafka.record import MemoryRecords
 
-from tests.benchmarks import breakdown, pipeline, throughput
+from tests.benchmarks import breakdown, pipeline, throughput, watching
 from tests.benchmarks.cluster import Cluster, Progress
 from tests.benchmarks.context import TRIAL, Context
 from tests.benchmarks.figures import Figure, Target, ratio, short, table
@@ -210,6 +210,12 @@ def test_the_daemon_works_with_a_helper_and_without(context: Context) -> None:
         "daemon on one thread",
         "with a helper thread / on one",
     }
+
+
+def test_the_daemon_works_watched_unwatched_and_traced(context: Context) -> None:
+    figures = {figure.name: figure.values for figure in watching.measure(context)}
+    assert {*watching.FLAGS, "with metrics / without", "with traces / without"} < figures.keys()
+    assert all(value > 0 for name in figures if "metrics, by" in name for value in figures[name])
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")
