@@ -172,6 +172,22 @@ def reading(**values: float) -> Floats:
     return row
 
 
+def test_of_the_risk_more_is_given_to_a_vital_that_has_gone_far_from_its_usual() -> None:
+    bench, row = Bench(1), np.array([0])
+    for number in range(100):
+        usual = reading(hr=80, spo2=97)
+        scores = bench.scorer.step(row, np.array([START + 10_000 * number]), usual, CALIBRATION)
+    gone = reading(hr=95, spo2=97)
+    scores = bench.scorer.step(row, np.array([START + 1_000_000]), gone, CALIBRATION)
+    bench.table["held"][0] = 0
+    bench.table["risks"][0] = 0
+    bench.table["risks"][0, [HR, SPO2]] = 2, 1
+    share = bench.scorer.explain(scores, row).share[0]
+    assert share[HR] > 0.8  # 2/3 by the risks alone
+    assert share[SPO2] > 0
+    assert share.sum() == pytest.approx(1)
+
+
 def test_only_the_readings_that_are_asked_for_are_explained() -> None:
     bench, rows = Bench(3), np.arange(3)
     values = np.repeat(reading(hr=80, spo2=97), 3, axis=0)

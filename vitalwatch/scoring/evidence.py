@@ -6,9 +6,10 @@ instant, minutes and an hour before; is its *level* far from the patient's own b
 harm; and is it near *danger* in absolute terms.
 
 Each answer is a hazard, and hazards add up: over questions, and over vitals to the evidence, which
-is the logarithm of their sum. So the share of each vital, and of each question in it, is exact; and
-vitals share the budget of false alarms as they share the risk (as they share the first of the
-risks: only of that is it known which vital it was). A risk's hazard is ``-log(1 - chance)``. Of the
+is the logarithm of their sum. So the shares of the vitals, and of the questions in them, add up to
+all of it; and vitals share the budget of false alarms as they share the risk. (They share it as
+the first of the risks, for only of that is it known which vital it was; told to people, more of it
+goes to a vital that has gone far from its usual.) A risk's hazard is ``-log(1 - chance)``. Of the
 other three it is in proportion to one over how often quiet calibration patients show as much, and
 none where that is ordinary (more often than one reading in ten): they are there for what no network
 has learnt to fear. Who is read more often shows more that stands for a while, so to the evidence is

@@ -344,17 +344,25 @@ def explain(
     """Fill ``reasons`` (7, n, V) for ``readings`` (k,) of a round: what Reasons holds, cause last.
 
     ``rows`` (n,) and ``usual`` (2, n, V) are the round's; ``memory`` (R, 6 V), ``held``, ``risks``,
-    ``causes`` and ``outside`` (R, V) the state after it.
+    ``causes`` and ``outside`` (R, V) the state after it. Of the sum of the vitals' risks each is
+    given a part by its own and by how far it is from the patient's usual, in the widths of that.
     """
     width = usual.shape[2]
     for reading in readings:
         row = rows[reading]
-        total = _ZERO
+        total = risk = parted = _ZERO
         for v in range(width):
+            away = abs(memory[row, LAST * width + v] - usual[0, reading, v])
+            away /= USUAL_DEVIATIONS * usual[1, reading, v]
+            part = risks[row, v] * (_ONE if np.isnan(away) else _ONE + away)
+            reasons[0, reading, v] = part
+            risk, parted = risk + risks[row, v], parted + part
+        for v in range(width):
+            mine = reasons[0, reading, v] * (risk / parted) if parted > _ZERO else _ZERO
             rest = held[row, v] * _fresh(memory[row, AGE * width + v])
-            reasons[0, reading, v] = risks[row, v] + rest
-            reasons[6, reading, v] = RISK if risks[row, v] >= rest else causes[row, v]
-            total += risks[row, v] + rest
+            reasons[0, reading, v] = mine + rest
+            reasons[6, reading, v] = RISK if mine >= rest else causes[row, v]
+            total += mine + rest
         for v in range(width):
             part = reasons[0, reading, v]
             reasons[0, reading, v] = part / total if total > _ZERO else _ZERO
