@@ -51,7 +51,7 @@ def measure(context: Context) -> list[Figure]:
             products.append(_per_row(lambda: torch.mm(both, weights), size.moment))
             steps.append(_per_row(lambda: _steps(made, head, room, row, net, logits), size.moment))
             scores.append(_scoring(model, ward))
-            all_of_it.append(_detecting(model, ward))
+            all_of_it.append(detecting(model, ward))
     taken = Figure(f"LSTM step, cell and risks, batch of {BATCH:,}", steps, "µs/row")
     shape = f"{INPUTS + hidden} x {4 * hidden}"
     product = Figure(f"matrix product of that shape, {shape}", products, "µs/row")
@@ -98,7 +98,7 @@ def _scoring(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
     return _per_reading(step)
 
 
-def _detecting(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
+def detecting(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
     """The same with what comes before and after: whose reading it is, artefacts and alarms."""
     detector = Detector(model, config.Alarms())
     patients = Spans.of(map(str, range(BATCH)))

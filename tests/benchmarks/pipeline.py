@@ -1,6 +1,6 @@
 """What the daemon's second thread is worth: one decodes ahead and encodes behind, or none does.
 
-python -m tests.benchmarks.pipeline ADDRESS PREFIX GROUP READINGS [--alone | --unwatched | --traced]
+python -m tests.benchmarks.pipeline ADDRESS PREFIX GROUP READINGS [--alone] [--unwatched] [--traced]
 """
 
 import argparse
@@ -63,10 +63,9 @@ def main() -> None:
     parser.add_argument("prefix")
     parser.add_argument("group")
     parser.add_argument("readings", type=int)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--alone", action="store_true", help="without a helper thread")
-    how.add_argument("--unwatched", action="store_true", help="without metrics")
-    how.add_argument("--traced", action="store_true", help="with a span a transaction")
+    parser.add_argument("--alone", action="store_true", help="without a helper thread")
+    parser.add_argument("--unwatched", action="store_true", help="without metrics")
+    parser.add_argument("--traced", action="store_true", help="with a span a transaction")
     given = parser.parse_args()
     sections = {
         "kafka": {"bootstrap": given.address},

@@ -212,10 +212,17 @@ def test_the_daemon_works_with_a_helper_and_without(context: Context) -> None:
     }
 
 
-def test_the_daemon_works_watched_unwatched_and_traced(context: Context) -> None:
-    figures = {figure.name: figure.values for figure in watching.measure(context)}
-    assert {*watching.FLAGS, "with metrics / without", "with traces / without"} < figures.keys()
-    assert all(value > 0 for name in figures if "metrics, by" in name for value in figures[name])
+def test_the_daemon_works_unwatched_and_traced(context: Context) -> None:
+    readings = context.size.readings
+    prefix, group = context.topic(PATIENTS, readings), context.name("watching")
+    flags = ("--unwatched", "--traced")
+    found = context.program("pipeline", context.cluster.address, prefix, group, readings, *flags)
+    assert found.keys() == {"rate", "processor"}
+
+
+def test_what_watching_takes_is_timed_alone(context: Context) -> None:
+    by_reading, by_transaction, untraced, scoring = watching.alone(context)
+    assert all(us > 0 for us in (*by_reading.values, *by_transaction, *untraced, *scoring.values))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")
