@@ -194,8 +194,6 @@ class TestInMemory:
         assert 0 < worker.figure("vitalwatch_values_expected_total", vital="hr") <= 28
         assert worker.figure("vitalwatch_surprise_nats_total", vital="hr") > 0
         assert worker.figure("vitalwatch_reading_latency_seconds_count") >= 1
-        topic = worker.settings.topics.readings
-        assert worker.figure("vitalwatch_topic_partitions", topic=topic) == 1
         promised = worker.figure("vitalwatch_budgeted_alarms_total")
         assert promised == pytest.approx(watched / 86_400 * worker.settings.alarms.budget)
 

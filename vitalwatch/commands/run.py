@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
                 monitoring.traces, settings.topics.readings, settings.daemon.group
             ) as traces,
         ):
-            _check(broker, settings.topics)
+            partitions = _check(broker, settings.topics)
+            metrics.partitions(settings.topics.readings, partitions)
 
             from vitalwatch.alarms import conditions
             from vitalwatch.detector import Detector
@@ -115,8 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(broker: "Broker", topics: config.Topics) -> None:
-    """Raise BrokerError for topics that are missing or too small, with what makes them fit."""
+def _check(broker: "Broker", topics: config.Topics) -> int:
+    """How many partitions the readings have.
+
+    Raises BrokerError for topics that are missing or too small, with what makes them fit.
+    """
     needed = (topics.readings, topics.scores, topics.alerts, topics.state, topics.dead_letters)
     found = broker.topics(needed)
     missing = [name for name in needed if name not in found]
@@ -131,6 +135,7 @@ def _check(broker: "Broker", topics: config.Topics) -> None:
             f"Topic {topics.state} has {kept} partitions, and {topics.readings} has {partitions}: "
             f"kafka-topics.sh --alter --topic {topics.state} --partitions {partitions}"
         )
+    return partitions
 
 
 def _identity(settings: config.Settings) -> str:

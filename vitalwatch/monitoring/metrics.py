@@ -259,7 +259,7 @@ class Metrics:
         self._stream_time.labels(partition.topic, str(partition.partition)).set(ms / 1000)
 
     def partitions(self, topic: str, count: int) -> None:
-        """The topic of readings has so many partitions."""
+        """The topic of readings has so many partitions, as of this worker's start."""
         self._partitions.labels(topic).set(count)
 
     def membership_lost(self, reason: str) -> None:

@@ -191,9 +191,6 @@ class Daemon:
             if stop.is_set():
                 raise Stopped
 
-        if polled.assigned:
-            topic = self._settings.topics.readings
-            self._metrics.partitions(topic, self._broker.topics([topic])[topic].partitions)
         for partition in sorted(polled.assigned):
             self._health.report("state", ok=False, detail="restoring the state of partitions")
             committed = source.committed(partition)
