@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Python: Java 17 and Maven (a real Kafka node), Prometheus
-# and Chromium. For Debian and Ubuntu; does nothing where all of it is there already.
+# Installs what the tests need beside Python: Java 17 and Maven (a real Kafka node), Prometheus,
+# Alertmanager and Chromium. For Debian and Ubuntu; does nothing where all of it is there already.
 set -euo pipefail
 
 packages=()
@@ -10,6 +11,7 @@ release=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' || true)
 command -v mvn >/dev/null || packages+=(maven)
 command -v chromium >/dev/null || packages+=(chromium)
 command -v prometheus >/dev/null || packages+=(prometheus)
+command -v prometheus-alertmanager >/dev/null || packages+=(prometheus-alertmanager)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -22,7 +24,9 @@ export DEBIAN_FRONTEND=noninteractive
 "${sudo[@]}" apt-get -qq update
 "${sudo[@]}" apt-get -qq install -y --no-install-recommends "${packages[@]}"
 
-# Debian starts a Prometheus of its own at once; the tests start theirs and need no service.
-if [[ " ${packages[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
-    "${sudo[@]}" systemctl disable --now prometheus
-fi
+# Debian starts both at once as services; the tests start their own.
+for service in prometheus prometheus-alertmanager; do
+    if [[ " ${packages[*]} " == *" $service "* && -d /run/systemd/system ]]; then
+        "${sudo[@]}" systemctl disable --now "$service"
+    fi
+done

@@ -13,7 +13,7 @@ import pytest
         ("vitalwatch.alarms", "kafka torch"),
         (
             "vitalwatch.stream.daemon, vitalwatch.stream.kafka",
-            "torch vitalwatch.scoring vitalwatch.alarms",
+            "torch vitalwatch.scoring vitalwatch.alarms opentelemetry",
         ),
         ("vitalwatch.audit.rerun", "vitalwatch.stream.kafka torch vitalwatch.scoring"),
         ("vitalwatch.checkup.scoring", "kafka"),
@@ -21,6 +21,7 @@ import pytest
         ("vitalwatch.scoring.forecast, vitalwatch.model.checkpoint", "kafka torch"),
         ("vitalwatch.training.ahead, vitalwatch.evaluation.simulated", "kafka torch"),
         ("vitalwatch.monitoring.http, vitalwatch.monitoring.metrics", "kafka torch"),
+        ("vitalwatch.monitoring.tracing", "kafka torch opentelemetry"),
         ("vitalwatch.recordings.recording", "kafka torch"),
         ("vitalwatch.calibration.site", "kafka torch"),
         ("vitalwatch.adjustment", "kafka torch vitalwatch.scoring vitalwatch.alarms"),

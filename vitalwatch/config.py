@@ -198,7 +198,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
-    """Metrics, health and logs."""
+    """Metrics, health, logs and traces."""
 
     host: Annotated[
         str, _about("address that /metrics, /livez and /readyz listen on", min_length=1)
@@ -206,6 +206,14 @@ class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, _about("port of the same; 0 picks a free one", ge=0, le=65_535)] = 9108
     log_format: Annotated[LogFormat, _about("auto: text on a terminal, JSON elsewhere")] = "auto"
     log_level: Annotated[LogLevel, _about("least important messages to log")] = "info"
+    traces: Annotated[
+        str,
+        _about(
+            "collector that traces go to, OTLP over HTTP; empty: none (needs the extra otel)",
+            allowed="empty, or a URL such as http://127.0.0.1:4318/v1/traces",
+            pattern=r"^(https?://\S+)?\Z",
+        ),
+    ] = ""
 
 
 class Dashboard(msgspec.Struct, frozen=True, kw_only=True):

@@ -153,6 +153,11 @@ class Detector:
         """Bytes of state a patient, alarms included."""
         return self._state.row_bytes
 
+    def stream_time(self, topic: str, partition: int) -> int | None:
+        """How far the patients of a partition have got, ms since 1970; None where none has yet."""
+        source = self._sources.get((topic, partition))
+        return None if source is None or source.clock.time == NEVER else source.clock.time
+
     def drop(self, topic: str, partition: int) -> None:
         """Forget a partition and its patients: it is another worker's now."""
         source = self._sources.pop((topic, partition), None)

@@ -85,7 +85,7 @@ class Worker:
         while True:
             figures = self.figures()
             scored = figures["vitalwatch_readings_scored_total"]
-            late = figures["vitalwatch_late_readings_total"]
+            late = figures["vitalwatch_readings_late_total"]
             if scored + late == readings:
                 return round(late)
             if time.monotonic() > deadline:

@@ -44,14 +44,14 @@ def measure(context: Context) -> list[Figure]:
     row[:, 1 + hidden : 1 + hidden + INPUTS] = torch.randn(CHUNK, INPUTS).numpy()
     both = torch.randn(BATCH, INPUTS + hidden)
     weights = torch.randn(INPUTS + hidden, 4 * hidden)
-    frames = _frames()
+    ward = frames()
     products, steps, scores, all_of_it = [], [], [], []
     with torch.inference_mode():
         for _ in range(max(size.runs, 3)):
             products.append(_per_row(lambda: torch.mm(both, weights), size.moment))
             steps.append(_per_row(lambda: _steps(made, head, room, row, net, logits), size.moment))
-            scores.append(_scoring(model, frames))
-            all_of_it.append(_detecting(model, frames))
+            scores.append(_scoring(model, ward))
+            all_of_it.append(detecting(model, ward))
     taken = Figure(f"LSTM step, cell and risks, batch of {BATCH:,}", steps, "µs/row")
     shape = f"{INPUTS + hidden} x {4 * hidden}"
     product = Figure(f"matrix product of that shape, {shape}", products, "µs/row")
@@ -79,7 +79,7 @@ def _steps(
         forecast.risk(row, head, logits, count)
 
 
-def _frames() -> list[tuple[Ints, Floats]]:
+def frames() -> list[tuple[Ints, Floats]]:
     """Readings of a ward: times and values of each frame."""
     ward = Ward(patients=BATCH, seed=SEED, interval=5.0)
     return [ward.step() for _ in range(_FRAMES)]
@@ -98,7 +98,7 @@ def _scoring(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
     return _per_reading(step)
 
 
-def _detecting(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
+def detecting(model: Model, frames: list[tuple[Ints, Floats]]) -> float:
     """The same with what comes before and after: whose reading it is, artefacts and alarms."""
     detector = Detector(model, config.Alarms())
     patients = Spans.of(map(str, range(BATCH)))

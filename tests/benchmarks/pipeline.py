@@ -1,6 +1,6 @@
 """What the daemon's second thread is worth: one decodes ahead and encodes behind, or none does.
 
-python -m tests.benchmarks.pipeline ADDRESS PREFIX GROUP READINGS [--alone]
+python -m tests.benchmarks.pipeline ADDRESS PREFIX GROUP READINGS [--alone] [--unwatched] [--traced]
 """
 
 import argparse
@@ -52,13 +52,20 @@ def measure(context: Context) -> list[Figure]:
 
 
 def main() -> None:
-    """Score a whole topic in this process; print readings a second, from the first commit on."""
+    """Score a whole topic in this process; print readings a second, and µs each.
+
+    Both are from the first commit on.
+    """
+    from tests.benchmarks import watching  # which knows this module
+
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("prefix")
     parser.add_argument("group")
     parser.add_argument("readings", type=int)
-    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="without a helper thread")
+    parser.add_argument("--unwatched", action="store_true", help="without metrics")
+    parser.add_argument("--traced", action="store_true", help="with a span a transaction")
     given = parser.parse_args()
     sections = {
         "kafka": {"bootstrap": given.address},
@@ -66,8 +73,9 @@ def main() -> None:
         "daemon": {"group": given.group},
     }
     settings = msgspec.convert(sections, config.Settings)
-    model, metrics, stop = checkpoint.load(), Metrics(CollectorRegistry()), threading.Event()
+    model, stop = checkpoint.load(), threading.Event()
     rehearsal.rehearse(model)
+    metrics = watching.unwatched() if given.unwatched else Metrics(CollectorRegistry())
     with ExitStack() as stack:
         daemon = Daemon(
             stack.enter_context(closing(kafka.connect(settings.kafka))),
@@ -78,18 +86,21 @@ def main() -> None:
             model=model.fingerprint,
             identity=given.group,
             helper=None if given.alone else stack.enter_context(ThreadPoolExecutor(1)),
+            tracing=watching.tracing(settings) if given.traced else None,
         )
         first = scored = 0.0
         began = ended = time.perf_counter()
+        used = 0.0
         for _ in daemon.steps(stop):
             scored = metrics.registry.get_sample_value("vitalwatch_readings_scored_total") or 0.0
             if scored and not first:
-                first, began = scored, time.perf_counter()
+                first, began, used = scored, time.perf_counter(), time.process_time()
             if scored >= given.readings and not stop.is_set():
-                ended = time.perf_counter()
+                ended, used = time.perf_counter(), time.process_time() - used
                 stop.set()
     # NaN where all was committed at once.
-    print(json.dumps({"rate": (scored - first) / (ended - began) if scored > first else math.nan}))
+    counted = (scored - first) or math.nan
+    print(json.dumps({"rate": counted / (ended - began), "processor": used / counted * 1e6}))
 
 
 if __name__ == "__main__":

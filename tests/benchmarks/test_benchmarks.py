@@ -20,7 +20,7 @@ import pytest
 import torch
 from kafka.record import MemoryRecords
 
-from tests.benchmarks import breakdown, pipeline, throughput
+from tests.benchmarks import breakdown, pipeline, throughput, watching
 from tests.benchmarks.cluster import Cluster, Progress
 from tests.benchmarks.context import TRIAL, Context
 from tests.benchmarks.figures import Figure, Target, ratio, short, table
@@ -210,6 +210,19 @@ def test_the_daemon_works_with_a_helper_and_without(context: Context) -> None:
         "daemon on one thread",
         "with a helper thread / on one",
     }
+
+
+def test_the_daemon_works_unwatched_and_traced(context: Context) -> None:
+    readings = context.size.readings
+    prefix, group = context.topic(PATIENTS, readings), context.name("watching")
+    flags = ("--unwatched", "--traced")
+    found = context.program("pipeline", context.cluster.address, prefix, group, readings, *flags)
+    assert found.keys() == {"rate", "processor"}
+
+
+def test_what_watching_takes_is_timed_alone(context: Context) -> None:
+    by_reading, by_transaction, untraced, scoring = watching.alone(context)
+    assert all(us > 0 for us in (*by_reading.values, *by_transaction, *untraced, *scoring.values))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("quixstreams"), reason="needs the extra bench")

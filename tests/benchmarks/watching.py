@@ -1,182 +1,155 @@
-"""One dashboard server: how fast it reads what has been, and what it costs with many pages open."""
+"""What it costs to be watched: metrics, and traces where somebody asks for them.
 
-import os
-import select
-import socket
-import subprocess
-import sys
-import threading
+The daemon with its metrics is run in turns with one that keeps none, and with one that makes spans;
+compared is the processor's time a reading, which others on the machine disturb least. What is less
+than such runs differ anyway is timed alone, too.
+"""
+
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
 
 import numpy as np
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from prometheus_client import CollectorRegistry
 
+from tests.benchmarks import network
 from tests.benchmarks.context import Context
-from tests.benchmarks.figures import Figure, Target
-from tests.dashboard.stream import PARTITIONS, Client, Stream, now
+from tests.benchmarks.figures import Figure, Target, ratio
+from tests.benchmarks.pipeline import PATIENTS
 from vitalwatch import config
-from vitalwatch.stream import kafka, topics
+from vitalwatch.arrays import Spans
+from vitalwatch.detector import Detector
+from vitalwatch.model import checkpoint
+from vitalwatch.monitoring.fit import Fit
+from vitalwatch.monitoring.metrics import Metrics
+from vitalwatch.monitoring.tracing import OpenTelemetry, Tracing
+from vitalwatch.readings import Detection, Readings
+from vitalwatch.stream.broker import TopicPartition
+from vitalwatch.stream.outputs import Tally
 
-PATIENTS = 500
-PAGES = 50
-VITALS = {"hr": 71.0, "spo2": 97.0, "rr": 16.0, "sbp": 121.0, "map": 86.0}
-PARTS = 10
-"""A second's readings come in so many transactions: each patient at a moment of his own."""
+WATCHED, UNWATCHED, TRACED = "daemon with metrics", "daemon without metrics", "daemon with traces"
+FLAGS = {WATCHED: (), UNWATCHED: ("--unwatched",), TRACED: ("--traced",)}
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-_LIMIT_SECONDS = 300.0
+
+class Unwatched(Metrics):
+    """Counts the readings that were scored, by which a benchmark sees the end, and nothing else."""
+
+    def __getattribute__(self, name: str) -> object:
+        kept = name.startswith("_") or name in ("registry", "scored")
+        return super().__getattribute__(name) if kept else _nothing
+
+
+def _nothing(*_arguments: object) -> None:
+    pass
+
+
+def unwatched() -> Metrics:
+    """Metrics of a daemon that counts nothing by reading, either; for a process of its own."""
+    Fit.add = _nothing  # type: ignore[assignment, method-assign]
+    return Unwatched(CollectorRegistry())
+
+
+class _Nowhere(SpanExporter):  # type: ignore[misc]
+    def export(self, spans: object) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def tracing(settings: config.Settings) -> Tracing:
+    """Spans that are made and handed on as for a collector, but go nowhere."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(_Nowhere()))
+    return OpenTelemetry(provider, settings.topics.readings, settings.daemon.group)
 
 
 def measure(context: Context) -> list[Figure]:
-    """Catching up on what has been, then a ward of 500 at one reading a second on 50 pages."""
-    small = context.size.runs == 1
-    history = min(context.size.readings, 300_000)
-    seconds = context.size.latency_seconds / (3 if small else 1)
-    names = config.Topics(prefix=context.name("watching"), partitions=PARTITIONS)
-    with ExitStack() as stack:
-        settings = config.Kafka(bootstrap=context.cluster.address)
-        broker = stack.enter_context(closing(kafka.connect(settings)))
-        broker.create(topics.specs(names))
-        stream = stack.enter_context(closing(Stream(broker, names, names.prefix)))
-        patients = [f"p{number}" for number in range(PATIENTS)]
-        context.say(f"watching: writing {history:,} readings with their scores")
-        rounds = max(history // PATIENTS, 1)
-        begin = now() - (rounds + 60) * 1000
-        for each in range(rounds):
-            stream.readings([(name, begin + each * 1000, VITALS) for name in patients])
-        with context.undisturbed():
-            server, url, began = stack.enter_context(_server(context, names.prefix))
-            client = Client(url)
-            _reached(client, "readings", rounds * PATIENTS)
-            caught_up = time.monotonic() - began
-            context.say(f"watching: {PATIENTS} patients on {PAGES} pages for {seconds:.0f} s")
-            latency, cpu = _watched(stream, client, patients, server, seconds)
-            memory = _resident(server)
+    """The daemon watched, unwatched and traced, in turns; and what watching takes alone."""
+    prefix = context.topic(PATIENTS, context.size.readings)
+    taken: dict[str, list[float]] = {name: [] for name in FLAGS}
+    for _ in range(context.size.runs):
+        for name, flags in FLAGS.items():
+            context.cluster.empty_outputs(prefix)
+            address, group = context.cluster.address, context.name("watching")
+            with context.undisturbed():
+                found = context.program(
+                    "pipeline", address, prefix, group, context.size.readings, *flags
+                )
+            taken[name].append(found["processor"])
+            context.say(f"  {name}: {found['rate']:,.0f} readings/s, {taken[name][-1]:.2f} µs each")
+    watched, without, traced = (Figure(name, taken[name], "µs a reading") for name in FLAGS)
+    by_reading, by_transaction, untraced, scoring = alone(context)
     return [
-        Figure(
-            "dashboard: readings with scores read from the past, start and all",
-            [rounds * PATIENTS / caught_up],
-            "readings/s",
-        ),
-        Figure(
-            f"dashboard: commit to page, 99 %, {PATIENTS} patients at 1 Hz, {PAGES} pages",
-            [float(np.percentile(latency, 99))],
-            "s",
-            Target("≤", 1.0),
-        ),
-        Figure("dashboard: the same, median", [float(np.median(latency))], "s"),
-        Figure("dashboard: cores that its server takes of that", [cpu], "", Target("≤", 1.0)),
-        Figure("dashboard: memory of its server", [memory / 2**20], "MiB"),
+        watched,
+        without,
+        traced,
+        ratio("with metrics / without", watched, without, Target("≤", 1.03, 1)),
+        ratio("with traces / without", traced, watched),
+        by_reading,
+        ratio("metrics, by reading / scoring and alarms", by_reading, scoring, Target("≤", 0.01)),
+        Figure("metrics, by transaction", by_transaction, "µs"),
+        Figure("traces when off, by transaction", untraced, "µs", Target("≤", 2)),
     ]
 
 
-@contextmanager
-def _server(context: Context, prefix: str) -> Iterator[tuple[int, str, float]]:
-    """The process's number, its address and when it said it."""
-    command = [sys.executable, "-m", "vitalwatch.commands.main", "dashboard"]
-    flags = ["--kafka-bootstrap", context.cluster.address, "--topics-prefix", prefix]
-    log = (context.folder / f"{prefix}.log").open("wb")
-    with (
-        log,
-        subprocess.Popen(
-            [*command, *flags, "--dashboard-port", "0"], stdout=subprocess.PIPE, stderr=log
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline().decode()
-            yield process.pid, line.partition(": ")[2].strip(), time.monotonic()
-        finally:
-            process.terminate()
+def alone(context: Context) -> tuple[Figure, list[float], list[float], Figure]:
+    """µs of what is done a reading; of the rest a transaction; and of no traces a transaction.
+
+    Beside it scoring and alarms, µs a reading.
+    """
+    moment, runs = context.size.moment, max(context.size.runs, 3)
+    values, detection = _detection()
+    tally, metrics, none = Tally(), Metrics(CollectorRegistry()), Tracing()
+    tally.fit.add(values, detection)
+    place = TopicPartition("vitals.readings", 0)
+
+    def tell() -> None:
+        metrics.committed(0.01)
+        metrics.scored(1000, 0.01)
+        metrics.reached([0])
+        metrics.fits(tally.fit)
+        metrics.late(0)
+        metrics.unknown_vitals(0)
+        metrics.published([])
+        metrics.watched(60.0, 1.0)
+        metrics.adjusted(place, 1.0)
+        metrics.patients(1000, 10)
+
+    def untraced() -> None:
+        with none.transaction() as trace:
+            trace.read([])
+            trace.committed(tally, 0.01)
+
+    ward, model = network.frames(), checkpoint.load()
+    by_reading, scoring = [], []
+    for _ in range(runs):
+        scoring.append(network.detecting(model, ward))
+        by_reading.append(_each(lambda: Fit().add(values, detection), moment) / len(values))
+    return (
+        Figure("metrics, by reading", by_reading, "µs"),
+        [_each(tell, moment) for _ in range(runs)],
+        [_each(untraced, moment) for _ in range(runs)],
+        Figure("scoring and alarms", scoring, "µs"),
+    )
 
 
-def _reached(client: Client, kind: str, count: int) -> None:
-    end = time.monotonic() + _LIMIT_SECONDS
-    label = f'vitalwatch_dashboard_records_total{{kind="{kind}"}} '.encode()
-    while time.monotonic() < end:
-        page = client.get("/metrics")[1]
-        if float(page.partition(label)[2].partition(b"\n")[0] or 0) >= count:
-            return
-        time.sleep(0.05)
-    raise RuntimeError("the dashboard does not catch up")
+def _detection() -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float32]], Detection]:
+    """The last readings of a ward, and what is said of them."""
+    detector = Detector(checkpoint.load(), config.Alarms())
+    patients = Spans.of(map(str, range(network.BATCH)))
+    for frame, (times, measured) in enumerate(network.frames()):
+        values = measured.astype(np.float32)
+        offsets = np.arange(network.BATCH) + frame * network.BATCH
+        (found,) = detector.process([Readings("ward", 0, patients, times, values, offsets)])
+    return values, found
 
 
-def _watched(
-    stream: Stream, client: Client, patients: list[str], server: int, seconds: float
-) -> tuple[list[float], float]:
-    """Seconds from commit to page, by transaction; and the cores that the server took."""
-    committed: dict[str, tuple[int, float]] = {}
-    latency: list[float] = []
-    over = threading.Event()
-    with ExitStack() as stack:
-        pages = [stack.enter_context(_connected(client)) for _ in range(PAGES - 1)]
-        page = stack.enter_context(client.page())
-        keys = {each["key"]: each["label"] for each in page.ready(_whole)["patients"]}
-        threads = [
-            threading.Thread(target=_drain, args=(pages, over)),
-            threading.Thread(target=_write, args=(stream, patients, committed, seconds, over)),
-        ]
-        before, began = _cpu(server), time.monotonic()
-        for thread in threads:
-            thread.start()
-        while not over.is_set():
-            name, content = page.next()
-            if name != "numbers":
-                continue
-            seen = time.monotonic()
-            for key, moment, *_ in content["p"]:
-                told, at = committed.get(keys[key], (0, 0.0))
-                if told == moment:
-                    latency.append(seen - at)
-                    del committed[keys[key]]
-        used = (_cpu(server) - before) / (time.monotonic() - began)
-        for thread in threads:
-            thread.join()
-    return latency, used
-
-
-def _whole(ward: dict[str, list[object]]) -> bool:
-    return len(ward["patients"]) == PATIENTS
-
-
-def _write(
-    stream: Stream,
-    patients: list[str],
-    committed: dict[str, tuple[int, float]],
-    seconds: float,
-    over: threading.Event,
-) -> None:
-    """A reading a second of each patient; the first of each transaction is timed."""
-    begun = time.monotonic()
-    for part in range(round(seconds * PARTS)):
-        time.sleep(max(0.0, begun + part / PARTS - time.monotonic()))
-        chosen, moment = patients[part % PARTS :: PARTS], now()
-        stream.readings([(name, moment, VITALS) for name in chosen])
-        committed[chosen[0]] = moment, time.monotonic()
-    over.set()
-
-
-@contextmanager
-def _connected(client: Client) -> Iterator[socket.socket]:
-    host, port = client.host.split(":")
-    with socket.create_connection((host, int(port))) as page:
-        page.sendall(f"GET /api/events HTTP/1.1\r\nHost: {client.host}\r\n\r\n".encode())
-        yield page
-
-
-def _drain(pages: list[socket.socket], over: threading.Event) -> None:
-    while not over.is_set():
-        for page in select.select(pages, [], [], 0.1)[0]:
-            page.recv(1 << 20)
-
-
-def _cpu(process: int) -> float:
-    with open(f"/proc/{process}/stat") as file:  # noqa: PTH123
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _resident(process: int) -> int:
-    with open(f"/proc/{process}/statm") as file:  # noqa: PTH123
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+def _each(work: Callable[[], object], seconds: float) -> float:
+    """µs of one, the least of many blocks, because others can only add to it."""
+    work()
+    end, best = time.perf_counter() + seconds, float("inf")
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        for _ in range(100):
+            work()
+        best = min(best, (time.perf_counter() - began) / 100)
+    return best * 1e6

@@ -25,7 +25,7 @@ METRICS = (
     "vitalwatch_alerts",
     "vitalwatch_dead_letters",
     "vitalwatch_patients_held",
-    "vitalwatch_late_readings",
+    "vitalwatch_readings_late",
     "vitalwatch_unknown_vitals",
     "vitalwatch_patients_in_alarm_ratio",
     "vitalwatch_model_info",
@@ -107,6 +107,17 @@ def test_it_lives_while_the_loop_goes_round(server: Server, health: Health, cloc
     assert json.loads(body)["live"] is False
     health.beat()
     assert get(f"{server.url}/livez")[0] == 200
+
+
+def test_health_is_among_the_metrics(server: Server, health: Health, clock: Clock) -> None:
+    health.report("model", ok=True, detail="abc")
+    clock.now = STUCK_SECONDS + 1
+    lines = get(f"{server.url}/metrics")[2].splitlines()
+    assert 'vitalwatch_ready{condition="model"} 1.0' in lines
+    assert 'vitalwatch_ready{condition="partitions"} 0.0' in lines
+    assert "vitalwatch_live 0.0" in lines
+    health.beat()
+    assert "vitalwatch_live 1.0" in get(f"{server.url}/metrics")[2].splitlines()
 
 
 def test_an_unknown_condition_is_a_mistake_of_the_caller(health: Health) -> None:

@@ -1,5 +1,6 @@
 """The daemon on both backends: what goes in comes out once, as scores, alerts or dead letters."""
 
+import functools
 import itertools
 import logging
 import threading
@@ -86,7 +87,7 @@ def test_every_bad_record_is_a_dead_letter_and_the_next_reading_is_scored(
         reason: worker.figure("vitalwatch_dead_letters_total", reason=reason)
         for reason in REJECTIONS
     } == {reason: reasons.count(reason) for reason in REJECTIONS}
-    assert worker.figure("vitalwatch_late_readings_total") == 2
+    assert worker.figure("vitalwatch_readings_late_total") == 2
 
 
 def test_unknown_vitals_are_counted_and_the_others_scored(broker: Broker, name: Name) -> None:
@@ -187,6 +188,12 @@ class TestInMemory:
         assert worker.figure("vitalwatch_alerts_total", **raised) == 1
         watched = worker.figure("vitalwatch_patients_watched_seconds_total")
         assert watched
+        scored = worker.figure("vitalwatch_values_scored_total", vital="hr")
+        assert scored == 28  # nothing is expected of a patient's first reading
+        assert worker.figure("vitalwatch_rarity_seconds_count") == 32
+        assert 0 < worker.figure("vitalwatch_values_expected_total", vital="hr") <= 28
+        assert worker.figure("vitalwatch_surprise_nats_total", vital="hr") > 0
+        assert worker.figure("vitalwatch_reading_latency_seconds_count") >= 1
         promised = worker.figure("vitalwatch_budgeted_alarms_total")
         assert promised == pytest.approx(watched / 86_400 * worker.settings.alarms.budget)
 
@@ -196,11 +203,22 @@ class TestInMemory:
         worker = Worker(broker, name("share"), daemon={"max_records": 10})
         worker.publish(ward(40))
         topic = worker.settings.topics.readings
-        worker.daemon(clock=Ticking()).run(Until(lambda: worker.seen() == 32))
+        place = {"topic": topic, "partition": "0"}
+        of_partition = functools.partial(worker.metrics.registry.get_sample_value, labels=place)
+        names = ("vitalwatch_stream_timestamp_seconds", "vitalwatch_consumer_lag_records")
+        told = []
+
+        def done() -> bool:
+            told.append([of_partition(name) for name in names])
+            return worker.seen() == 32
+
+        worker.daemon(clock=Ticking()).run(Until(done))
+        assert told[0] == [None, None]
+        assert [START / 1000 + 35, 0] in told
+        # The partition may be another worker's by now.
+        assert [of_partition(name) for name in names] == [None, None]
         assert worker.figure("vitalwatch_patients_held") == 4
         assert worker.figure("vitalwatch_patients_in_alarm_ratio") == 0.25
-        lag = worker.figure("vitalwatch_consumer_lag_records", topic=topic, partition="0")
-        assert lag == 0
 
     def test_it_is_ready_once_it_has_its_partitions_and_their_state(
         self, broker: Broker, name: Name
@@ -336,6 +354,7 @@ class TestInMemory:
             next(steps)
             now += 30
             assert worker.health.live()[0]
+        assert worker.figure("vitalwatch_memberships_lost_total", reason="broker") == now / 30
 
     def test_two_workers_of_one_name_do_not_take_over_from_each_other_for_ever(
         self, broker: Broker, name: Name
@@ -352,6 +371,7 @@ class TestInMemory:
 
         with pytest.raises(Replaced, match="twin"):
             take_turns()
+        assert worker.figure("vitalwatch_memberships_lost_total", reason="fenced") >= 4
 
     def test_a_broker_that_cannot_be_used_at_the_start_ends_it(
         self, broker: Broker, name: Name

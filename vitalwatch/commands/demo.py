@@ -102,6 +102,7 @@ def _start(
     """Start all parts, to be ended by the ``stack``; what to show, and whether it is over."""
     from prometheus_client import CollectorRegistry
 
+    from vitalwatch.alarms import conditions
     from vitalwatch.dashboard.dashboard import Dashboard
     from vitalwatch.detector import Detector
     from vitalwatch.model import checkpoint
@@ -115,6 +116,7 @@ def _start(
     rehearsal.rehearse(model)
     metrics = Metrics(CollectorRegistry())
     metrics.model(model.fingerprint)
+    metrics.conditions(conditions.INDEX)
     health = http.Health(daemon.CONDITIONS)
     server = stack.enter_context(
         http.Server(settings.monitoring.host, settings.monitoring.port, metrics.registry, health)

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         # the port or the broker is said before the compiled loops are loaded.
         from prometheus_client import CollectorRegistry
 
-        from vitalwatch.monitoring import logs
+        from vitalwatch.monitoring import logs, tracing
         from vitalwatch.monitoring.http import Health, Server
         from vitalwatch.monitoring.metrics import Metrics
         from vitalwatch.stream import daemon, kafka
@@ -71,15 +71,21 @@ def run(arguments: argparse.Namespace) -> int:
             Server(monitoring.host, monitoring.port, metrics.registry, health),
             closing(kafka.connect(settings.kafka)) as broker,
             ThreadPoolExecutor(1, "helper") as helper,
+            tracing.exporting(
+                monitoring.traces, settings.topics.readings, settings.daemon.group
+            ) as traces,
         ):
-            _check(broker, settings.topics)
+            partitions = _check(broker, settings.topics)
+            metrics.partitions(settings.topics.readings, partitions)
 
+            from vitalwatch.alarms import conditions
             from vitalwatch.detector import Detector
             from vitalwatch.model import checkpoint
             from vitalwatch.stream import rehearsal
 
             model = checkpoint.load(settings.model.path)
             metrics.model(model.fingerprint)
+            metrics.conditions(conditions.INDEX)
             log.info(
                 "started",
                 extra={
@@ -104,13 +110,17 @@ def run(arguments: argparse.Namespace) -> int:
                 model=model.fingerprint,
                 identity=_identity(settings),
                 helper=helper,
+                tracing=traces,
             ).run(stop)
         log.info("stopped")
     return 0
 
 
-def _check(broker: "Broker", topics: config.Topics) -> None:
-    """Raise BrokerError for topics that are missing or too small, with what makes them fit."""
+def _check(broker: "Broker", topics: config.Topics) -> int:
+    """How many partitions the readings have.
+
+    Raises BrokerError for topics that are missing or too small, with what makes them fit.
+    """
     needed = (topics.readings, topics.scores, topics.alerts, topics.state, topics.dead_letters)
     found = broker.topics(needed)
     missing = [name for name in needed if name not in found]
@@ -125,6 +135,7 @@ def _check(broker: "Broker", topics: config.Topics) -> None:
             f"Topic {topics.state} has {kept} partitions, and {topics.readings} has {partitions}: "
             f"kafka-topics.sh --alter --topic {topics.state} --partitions {partitions}"
         )
+    return partitions
 
 
 def _identity(settings: config.Settings) -> str:

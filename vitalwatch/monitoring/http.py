@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from vitalwatch.errors import ConfigurationError
 
@@ -31,10 +33,11 @@ class Condition(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Health:
+class Health(Collector):
     """Whether the daemon lives (its loop goes round) and is ready (all conditions hold).
 
-    Written by the daemon's thread, read by the server's; each write replaces one entry.
+    Written by the daemon's thread, read by the server's; each write replaces one entry. The server
+    that tells it also has it in the metrics, for a probe's answer is not kept.
     """
 
     def __init__(
@@ -77,6 +80,20 @@ class Health:
         ready = all(condition.ok for condition in conditions.values())
         return ready, {"ready": ready, "conditions": conditions}
 
+    def collect(self) -> Iterable[Metric]:
+        """The same as metrics."""
+        yield GaugeMetricFamily(
+            "vitalwatch_live", "Whether the daemon's loop goes round (/livez).", self.live()[0]
+        )
+        ready = GaugeMetricFamily(
+            "vitalwatch_ready",
+            "Whether a condition holds; ready where all of them do (/readyz).",
+            labels=["condition"],
+        )
+        for name, condition in self._conditions.items():
+            ready.add_metric([name], condition.ok)
+        yield ready
+
 
 class Server:
     """The server; a context manager that has stopped listening when it is left.
@@ -97,6 +114,7 @@ class Server:
                 f"{error.strerror or error}. Free it, or choose another with "
                 "--monitoring-host and --monitoring-port (0 picks a free one)."
             ) from None
+        registry.register(health)
         self.port = int(self._server.server_address[1])
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._thread = threading.Thread(

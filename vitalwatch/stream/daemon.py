@@ -21,6 +21,7 @@ from vitalwatch import config
 from vitalwatch.errors import BrokerError, Fenced, Replaced
 from vitalwatch.monitoring.http import Health
 from vitalwatch.monitoring.metrics import Metrics
+from vitalwatch.monitoring.tracing import Tracing, Transaction
 from vitalwatch.readings import Detection
 from vitalwatch.stream.broker import Broker, Poll, RecordBatch, Sink, Source, TopicPartition
 from vitalwatch.stream.decode import Decoded, Decoder
@@ -75,6 +76,7 @@ class Daemon:
         model: str,
         identity: str,
         helper: Executor | None = None,
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
@@ -90,6 +92,7 @@ class Daemon:
         self._model = model
         self._identity = identity
         self._helper = helper
+        self._tracing = tracing or Tracing()
         self._clock = clock
         self._wait = wait
         self._decoder = Decoder()
@@ -123,6 +126,7 @@ class Daemon:
                     yield
             except Fenced as error:
                 fenced += 1
+                self._metrics.membership_lost("fenced")
                 if isinstance(error, Replaced):
                     replaced.append(self._clock())
                 again_and_again = (
@@ -135,6 +139,7 @@ class Daemon:
             except BrokerError as error:
                 if not started:
                     raise
+                self._metrics.membership_lost("broker")
                 log.warning("the broker failed, trying again: %s", error)
             finally:
                 self._forget(set(self._positions))
@@ -166,7 +171,8 @@ class Daemon:
                     break  # what was polled is for the next owner
                 committed = bool(polled.batches or self._recovery.waiting(self._positions))
                 if committed:
-                    self._transact(source, sink, polled, stop)
+                    with self._tracing.transaction() as trace:
+                        self._transact(source, sink, polled, stop, trace)
                 self._report(source)
                 yield committed
 
@@ -212,7 +218,9 @@ class Daemon:
             held = len(self._positions)
             self._health.report("state", ok=True, detail=f"state of {held} partitions is complete")
 
-    def _transact(self, source: Source, sink: Sink, polled: Poll, stop: threading.Event) -> None:
+    def _transact(
+        self, source: Source, sink: Sink, polled: Poll, stop: threading.Event, trace: Transaction
+    ) -> None:
         """Detect in what was polled and what comes until it is time to commit; commit it."""
         began, most = self._clock(), self._settings.daemon.max_records
         end = began + self._settings.daemon.commit_seconds
@@ -223,6 +231,7 @@ class Daemon:
         scores = self._later(list[Record], 0)
         while batches:
             now, decoded = batches, ahead.result()
+            trace.read(now)
             offsets.update((batch.source, batch.next_offset) for batch in now)
             batches = []
             full = tally.records >= TRANSACTION_READINGS
@@ -255,7 +264,9 @@ class Daemon:
         sink.commit(offsets, polled.membership)
         for partition in self._recovery.committed():
             self._metrics.snapshot(partition)
-        self._tell(tally, self._clock() - committing)
+        seconds = self._clock() - committing
+        trace.committed(tally, seconds)
+        self._tell(tally, seconds)
 
     def _decode(self, batches: list[RecordBatch]) -> Future[list[Decoded]]:
         return self._later(lambda: [self._decoder.decode(b) for b in batches], _count(batches))
@@ -286,6 +297,8 @@ class Daemon:
         self._metrics.late(tally.late)
         self._metrics.unknown_vitals(tally.unknown_vitals)
         self._metrics.published(tally.alerts)
+        self._metrics.reached(tally.oldest.values())
+        self._metrics.fits(tally.fit)
         self._metrics.watched(tally.watched / 1000, self._settings.alarms.budget)
         for partition, factor in tally.factors.items():
             self._metrics.adjusted(partition, factor)
@@ -296,6 +309,9 @@ class Daemon:
         self._metrics.patients(self._detector.patients, self._detector.in_alarm)
         if self._clock() >= self._lag_due:
             self._metrics.lag(source.lag())
+            for partition in self._positions:
+                if (reached := self._detector.stream_time(*partition)) is not None:
+                    self._metrics.stream_time(partition, reached)
             self._lag_due = self._clock() + _LAG_SECONDS
 
 

@@ -22,6 +22,9 @@ class StreamDetector(Protocol):
     def layout(self) -> str:
         """What stands for the form of a snapshot's rows: only such as have it can be restored."""
 
+    def stream_time(self, topic: str, partition: int) -> int | None:
+        """How far the patients of a partition have got, ms since 1970; None where none has yet."""
+
     def process(self, batch: Sequence[Readings]) -> list[Detection]:
         """Advance by the readings of some partitions."""
 

@@ -11,7 +11,9 @@ import numpy as np
 from vitalwatch import config
 from vitalwatch.errors import DeadLetterFlood
 from vitalwatch.messages import REJECTIONS, Alert
+from vitalwatch.monitoring.fit import Fit
 from vitalwatch.readings import Detection
+from vitalwatch.stream import trace_context
 from vitalwatch.stream.broker import RecordBatch, Sink, TopicPartition
 from vitalwatch.stream.dead_letters import dead_letter
 from vitalwatch.stream.decode import Decoded
@@ -34,6 +36,8 @@ class Tally:
     factors: dict[TopicPartition, float] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    oldest: dict[TopicPartition, int] = field(default_factory=dict)  # records' timestamps, ms
+    fit: Fit = field(default_factory=Fit)
 
     @property
     def urgent(self) -> bool:
@@ -70,7 +74,14 @@ class Outputs:
         readings = decoded.readings
         for alert in detection.alerts:
             value = self._encode(alert)
-            sink.append(self._topics.alerts, alert.patient.encode(), value, timestamp=alert.time)
+            place = int(np.searchsorted(batch.offsets, alert.origin.offset))
+            sink.append(
+                self._topics.alerts,
+                alert.patient.encode(),
+                value,
+                timestamp=alert.time,
+                headers=trace_context.carried(batch.headers[place]),
+            )
         rejected = [(each.index, each.reason, each.detail) for each in decoded.rejected]
         late = np.flatnonzero(detection.late)
         places = np.searchsorted(batch.offsets, readings.offsets[late]).tolist()
@@ -85,6 +96,10 @@ class Outputs:
         tally.alerts += detection.alerts
         tally.watched += detection.watched
         tally.factors[batch.source] = detection.factor
+        tally.fit.add(readings.values, detection)
+        if len(batch):
+            arrived = int(batch.timestamps.min())
+            tally.oldest[batch.source] = min(arrived, tally.oldest.get(batch.source, arrived))
         tally.rejected += [reason for _, reason, _ in rejected]
 
 
