@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import prometheus_client
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from vitalwatch import config
+from vitalwatch.dashboard.dashboard import Dashboard
 from vitalwatch.stream import kafka, topics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -107,19 +106,11 @@ def prepared(address: str, prefix: str) -> Iterator[config.Settings]:
 
 
 @contextmanager
-def dashboard() -> Iterator[int]:
-    """What a dashboard tells of itself; the port that it tells it on."""
-    registry = CollectorRegistry()
-    Gauge("vitalwatch_dashboard_clients", "Open pages.", registry=registry).set(3)
-    Counter("vitalwatch_dashboard_clients_dropped", "Pages cut off.", registry=registry).inc()
-    Gauge("vitalwatch_dashboard_source_up", "Whether it hears.", registry=registry).set(1)
-    server, thread = prometheus_client.start_http_server(0, "127.0.0.1", registry)
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def dashboard(settings: config.Settings) -> Iterator[int]:
+    """A dashboard of that stream; the port that it tells of itself on."""
+    own = msgspec.structs.replace(settings, dashboard=config.Dashboard(port=0))
+    with Dashboard.of_stream(own, lambda: kafka.connect(own.kafka)) as shown:
+        yield urllib.parse.urlsplit(shown.url).port or 0
 
 
 @contextmanager

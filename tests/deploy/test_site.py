@@ -48,7 +48,7 @@ def site(
     collector = Collector()
     local = "--web.listen-address=127.0.0.1:0"
     with ExitStack() as stack:
-        stack.enter_context(prepared(kafka_address, prefix))
+        settings = stack.enter_context(prepared(kafka_address, prefix))
         traces = f"http://127.0.0.1:{stack.enter_context(listening(collector))}/v1/traces"
         flags = [
             *("--kafka-bootstrap", kafka_address, "--topics-prefix", prefix),
@@ -71,7 +71,7 @@ def site(
         daemon.wait_for(lambda: "partition taken over" in daemon.text())
         targets = {
             "vitalwatch": urlsplit(url).port or 0,
-            "vitalwatch-dashboard": stack.enter_context(dashboard()),
+            "vitalwatch-dashboard": stack.enter_context(dashboard(settings)),
         }
         port = stack.enter_context(
             program(

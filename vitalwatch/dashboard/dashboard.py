@@ -15,7 +15,7 @@ from vitalwatch.dashboard.access import Access
 from vitalwatch.dashboard.acks import Acks
 from vitalwatch.dashboard.app import App
 from vitalwatch.dashboard.clients import Events
-from vitalwatch.dashboard.feed import Feed
+from vitalwatch.dashboard.feed import READING, Feed
 from vitalwatch.dashboard.figures import Figures
 from vitalwatch.dashboard.film import Film
 from vitalwatch.dashboard.history import History
@@ -98,6 +98,7 @@ class Dashboard:
         *,
         reload: bool,
     ) -> None:
+        self.figures.hears(lambda: self._source.status.state in READING)
         self._app = App(
             self.ward,
             self._events,

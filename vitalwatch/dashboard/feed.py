@@ -45,6 +45,9 @@ FORGET_SECONDS: Final = 60.0
 CAUGHT_UP_RECORDS: Final = 2000
 """A new server that has no more than that to read has caught up with the stream."""
 
+READING: Final = ("ok", "catching_up")
+"""States in which the source is read."""
+
 log = logging.getLogger(__name__)
 
 

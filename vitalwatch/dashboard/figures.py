@@ -1,5 +1,6 @@
 """The dashboard's own figures for Prometheus; nothing of a patient is among the labels."""
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -54,10 +55,19 @@ class Figures:
             "Records on the topics that are not read yet.",
             registry=registry,
         )
+        self._up = Gauge(
+            "vitalwatch_dashboard_source_up",
+            "Whether the broker, or the recording, is being read: 1 or 0.",
+            registry=registry,
+        )
         for event in EVENTS:
             self._events.labels(event)
         for kind in KINDS:
             self._records.labels(kind)
+
+    def hears(self, reading: Callable[[], bool]) -> None:
+        """Whether the source is read is asked whenever the figures are."""
+        self._up.set_function(reading)
 
     def client(self, change: int) -> None:
         """A page came or went."""
