@@ -144,6 +144,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     """All detectors on one data set after the other; each is printed as soon as it is done."""
     if arguments.patients < 1:
         raise UsageError("--patients must be 1 or more")
+    if arguments.card is not None and arguments.card.is_dir():
+        raise ConfigurationError(f"{arguments.card} is a folder: --card names a file.")
     for folder in (arguments.output, arguments.card and arguments.card.parent):
         if folder is not None:
             _prepare(folder)
@@ -201,7 +203,9 @@ def _compare(arguments: argparse.Namespace) -> int:
             explained = run.explained(model, settings.alarms, arguments.patients, arguments.seed)
             out.print(f"## Explanations\n\n{explained}\n")
             family = [name for name, _ in others]
-            told = card.Found(model, _command(arguments), compared, checked, explained, family)
+            budget = settings.alarms.budget
+            command = _command(arguments, budget)
+            told = card.Found(model, command, compared, checked, explained, family, budget)
             arguments.card.write_text(card.markdown(told), encoding="utf-8")
     return 0
 
@@ -212,10 +216,12 @@ def _named(path: Path, model: "Model") -> tuple[str, "Model"]:
     return (path.stem if rounds is None else f"{path.stem}, {rounds} rounds"), model
 
 
-def _command(arguments: argparse.Namespace) -> str:
+def _command(arguments: argparse.Namespace, budget: float) -> str:
     """What wrote a card, with the names of folders left out."""
     words = ["vitalwatch evaluate --full --recordings DIR --card FILE"]
     words += [f"--beside {path.name}" for path in arguments.beside]
+    if budget != config.Alarms().budget:
+        words.append(f"--alarms-budget {budget:g}")
     words += [
         f"--{name} {getattr(arguments, name):g}"
         for name in ("patients", "hours", "interval", "seed")
