@@ -40,7 +40,7 @@ def test_a_forecaster_is_written_with_its_card_and_its_learning_curve(
     assert "auroc critical within 60 min" in capsys.readouterr().err
     made = checkpoint.load(path)
     assert (made.cell, made.hidden) == ("gru", 6)
-    assert made.card == json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert made.card == json.loads(path.with_suffix(".card.json").read_text(encoding="utf-8"))
     weights = made.forecaster().weights()
     assert all(np.array_equal(weights[name], weight) for name, weight in made.weights.items())
     with (tmp_path / "gru.curve.csv").open(encoding="utf-8") as file:

@@ -28,6 +28,15 @@ def test_what_is_beyond_the_level_for_two_minutes_is_raised() -> None:
     assert raised([0, 5, 5, 5, 0, 0, 0], 3) == [(3, 6)]
 
 
+def test_of_readings_days_apart_each_tells_the_alarm_anew() -> None:
+    days = 5000
+    times = START + 86_400_000 * np.arange(days)
+    streams = Streams.joined([(times, np.zeros((days, vitals.COUNT), dtype=np.float32))])
+    found = logic.alarms(streams, np.full(days, 5, dtype=np.float32), Threshold(3, 3))
+    assert found.begin.tolist() == list(range(1, days))
+    assert found.end.tolist() == list(range(2, days + 1))
+
+
 def test_a_single_dip_interrupts_nothing_and_two_do() -> None:
     assert raised([5, 0, 5, 0, 0, 0], 3) == [(2, 5)]
     assert raised([5, 0, 0, 5, 0, 0], 3) == []

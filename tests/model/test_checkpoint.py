@@ -1,14 +1,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from vitalwatch.errors import CheckpointError
+from vitalwatch.errors import CheckpointError, ConfigurationError
 from vitalwatch.model import checkpoint
 from vitalwatch.model.forecaster import Forecaster
 from vitalwatch.model.layout import CELLS, shapes
@@ -87,7 +89,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_model_with_weights_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
     path, network = tmp_path / "m.safetensors", Forecaster("gru", 8)
     next(network.parameters()).data[0] = float("nan")
-    checkpoint.save(path, network.weights(), {}, CARD)
+    checkpoint.save(path, network.weights(), checkpoint.load().calibration, CARD)
     with pytest.raises(CheckpointError, match=r"not all numbers.*vitalwatch train"):
         checkpoint.load(path)
 
@@ -108,7 +110,9 @@ def test_a_calibration_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_the_shipped_card_says_what_it_was_trained_on_and_how_it_scores() -> None:
     model = checkpoint.load()
-    readable = json.loads(checkpoint.SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
+    readable = json.loads(
+        checkpoint.SHIPPED.with_suffix(checkpoint.CARD).read_text(encoding="utf-8")
+    )
     assert readable == model.card
     for entry in ("command", "trained_on", "calibrated_on", "evaluation", "limits"):
         assert model.card[entry]
@@ -130,3 +134,55 @@ def test_of_every_cell_there_is_a_model_to_compare_trained_as_the_others_are() -
         str(model.card["command"]).replace(f"--cell {cell}", "") for cell, model in models.items()
     }
     assert len(commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "said"),
+    [
+        ("sums", lambda sums: sums[::-1], "does not rise"),
+        ("sums", lambda sums: sums[:1], "no two entries"),
+        ("sums", lambda sums: sums[:0], "no two entries"),
+        ("sums", lambda sums: sums[:, None], "no two entries"),
+        ("log_days", lambda days: days[::-1], "fall"),
+        ("tails", lambda tails: tails[..., ::-1], "fall"),
+        ("pace", lambda pace: pace + np.float32(np.inf), "not all numbers"),
+    ],
+)
+def test_tables_that_would_silence_alarms_are_refused(
+    name: str, changed: Callable[[Any], Any], said: str, tmp_path: Path
+) -> None:
+    model, path = checkpoint.load(), tmp_path / "m.safetensors"
+    tables = {**model.calibration, name: changed(model.calibration[name])}
+    checkpoint.save(path, model.weights, tables, model.card)
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.load(path)
+
+
+def test_a_model_that_is_not_calibrated_is_refused(tmp_path: Path) -> None:
+    model, path = checkpoint.load(), tmp_path / "m.safetensors"
+    checkpoint.save(path, model.weights, {}, model.card)
+    with pytest.raises(CheckpointError, match="not calibrated"):
+        checkpoint.load(path)
+
+
+def test_what_cannot_be_written_whole_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = checkpoint.load(), tmp_path / "m.safetensors"
+    path.write_bytes(b"earlier")
+
+    def full(self: Path, _: bytes) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, model.weights, model.calibration, model.card)
+    assert [each.name for each in tmp_path.iterdir()] == ["m.safetensors"]
+    assert path.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("name", ["m.json", "m.run", "m"])
+def test_a_model_is_not_written_to_a_name_that_other_files_have(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ends with \.safetensors"):
+        checkpoint.check_name(Path(name))

@@ -87,14 +87,24 @@ def read(recordings: Sequence[Recording], bar: Bar, say: Callable[[str], None]) 
                 say(f"{recording.name}: {note}")
         order = np.argsort(rows["patient"], kind="stable")
         patients, begins = np.unique(rows["patient"][order], return_index=True)
-        parts += np.split(rows[order], begins[1:])
-        persons += [names.setdefault(stream.names[who], len(names)) for who in patients.tolist()]
+        for who, part in zip(patients.tolist(), np.split(rows[order], begins[1:]), strict=True):
+            if _measured(part["values"]):
+                parts.append(part)
+                persons.append(names.setdefault(stream.names[who], len(names)))
+            else:
+                say(f"{recording.name}: of one patient nothing was measured, who is left out.")
     if not parts:
         raise RecordingError("None of the recordings can be used.")
     edges = np.cumsum([0, *map(len, parts)])
     rows = np.concatenate(parts)
     streams = Streams(edges, rows["time"].copy(), rows["values"].astype(np.float32))
     return People(streams, np.array(persons), list(names), rows["context"].copy())
+
+
+def _measured(values: Floats) -> bool:
+    """Whether any of these (n, V) can be a value at all: days without one are nobody's."""
+    low, high = vitals.bounds("plausible")
+    return bool(((values >= low) & (values <= high)).any())
 
 
 @compiled

@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments)
     budget = settings.alarms.budget
     model = checkpoint.load(settings.model.path)
+    checkpoint.check_name(arguments.output)
     if not arguments.output.parent.is_dir():
         raise ConfigurationError(f"Cannot write {arguments.output}: there is no such folder.")
     with Work() as work:

@@ -35,6 +35,9 @@ value at the patient's own usual at the time, and add up to the difference from 
 tolerance that is printed.
 """
 
+_EARLIEST, _LATEST = -6.2e13, 2.5e14
+"""ms since 1970, of the years 5 and 9892: beyond lies what no calendar has."""
+
 _MILLISECONDS: Final = 1e11
 """A larger number is no time in seconds, before the year 5138."""
 
@@ -120,15 +123,20 @@ def _can_draw(path: Path) -> None:
 
 def _time(text: str) -> int:
     """Milliseconds since 1970. Raises UsageError for what is no time."""
-    with contextlib.suppress(ValueError, OverflowError):  # the latter from infinity
+    with contextlib.suppress(ValueError):
         number = float(text)
-        return round(number if abs(number) >= _MILLISECONDS else 1000 * number)
+        if abs(number) < _MILLISECONDS:
+            number *= 1000
+        if _EARLIEST < number < _LATEST:  # not if it is NaN
+            return round(number)
     try:
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"--time {text}: give it like 2026-01-01T09:30:00Z, or as seconds or milliseconds."
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return round(moment.timestamp() * 1000)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        if _EARLIEST < (ms := moment.timestamp() * 1000) < _LATEST:
+            return round(ms)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(
+        f"--time {text}: give it like 2026-01-01T09:30:00Z, or as seconds or milliseconds."
+    )

@@ -38,7 +38,7 @@ examples:
 The same arguments give the same weights on the same machine. Training patients are simulated, and
 with --recordings some of them are real: only those whom `vitalwatch/training/people.py` has for
 training. Those that calibrate the model are others, and those of `vitalwatch evaluate` are others
-again. Beside the model stand its card (.json), its learning curve (.curve.csv, .curve.png) and
+again. Beside the model stand its card (.card.json), its learning curve (.curve.csv, .curve.png) and
 the run (.run), with which --resume goes on.
 """
 
@@ -84,10 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     # Here and not above: torch takes a second to import, and --help needs none of it.
     import torch
 
+    from vitalwatch.model import checkpoint
     from vitalwatch.training import curves, fitting, recorded
 
     _check(arguments, fitting.MOST_ROUNDS, fitting.LARGEST_SEED)
     output: Path = arguments.output
+    checkpoint.check_name(output)
     _check_output(output)
     device = _device(arguments.device)
     torch.set_num_threads(1)  # the same sums in the same order, on any number of cores

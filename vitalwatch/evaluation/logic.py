@@ -50,8 +50,8 @@ class Raised(NamedTuple):
 
 def alarms(streams: Streams, scores: Floats, threshold: Threshold) -> Raised:
     """What ``scores`` (n,) raise; a reading with NaN changes nothing."""
-    room = len(scores) // 2 + len(streams) + 1
-    found = np.empty((3, room), dtype=np.int64)
+    # Each reading may tell one anew: where they are days apart, each does.
+    found = np.empty((3, len(scores)), dtype=np.int64)
     count = _run(
         streams.edges,
         streams.times,

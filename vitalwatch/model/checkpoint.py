@@ -18,13 +18,16 @@ import safetensors
 import safetensors.numpy
 
 from vitalwatch.arrays import Floats
-from vitalwatch.errors import CheckpointError
+from vitalwatch.errors import CheckpointError, ConfigurationError
 from vitalwatch.model.layout import CELLS, RISKS, V, shapes
 
 FORMAT: Final = "vitalwatch-model-2"
 SHIPPED: Final = Path(__file__).parent / "shipped.safetensors"
 FAMILY: Final = Path(__file__).parent / "family"
 """Models of each cell, for comparison, all trained alike and more briefly than what ships."""
+
+ENDING: Final = ".safetensors"
+CARD: Final = ".card.json"
 
 ANOTHER: Final = "give another with --model-path, or make one with `vitalwatch train`"
 
@@ -69,7 +72,7 @@ def save(
     calibration: Mapping[str, Tensor],
     card: dict[str, Any],
 ) -> None:
-    """Write a model file, and its card beside it with the ending ``.json``.
+    """Write a model file, and its card beside it with the ending ``.card.json``, each whole or not.
 
     ``weights`` are stored under ``network.<name>``, ``calibration`` under ``calibration.<name>``;
     the card names ``cell`` and ``hidden``.
@@ -81,9 +84,23 @@ def save(
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}, metadata
     )
-    path.write_bytes(content)
-    readable = json.dumps(card, indent=2, ensure_ascii=False)
-    path.with_suffix(".json").write_text(readable + "\n", encoding="utf-8")
+    readable = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    for file, told in ((path, content), (path.with_suffix(CARD), readable.encode())):
+        partial = file.with_name(file.name + ".partial")
+        try:
+            partial.write_bytes(told)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_name(path: Path) -> None:
+    """Raise ConfigurationError unless a model may be written to a file of that name.
+
+    Beside it stand others of the same name with other endings, which must not be the model's own.
+    """
+    if path.suffix != ENDING:
+        raise ConfigurationError(f"Cannot write {path}: a model's file ends with {ENDING}.")
 
 
 def load(path: str | Path = "") -> Model:
@@ -97,7 +114,7 @@ def load(path: str | Path = "") -> Model:
         with safetensors.safe_open(path, framework="np") as opened:
             metadata = opened.metadata() or {}
         tensors = safetensors.numpy.load(content)
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(f"Cannot read the model file {path}: {cause}; {ANOTHER}.") from error
     if metadata.get("format") != FORMAT:
@@ -107,14 +124,19 @@ def load(path: str | Path = "") -> Model:
     weights, calibration = _part(tensors, "network."), _part(tensors, "calibration.")
     try:
         card = json.loads(metadata["card"])
-        cell, hidden = card["cell"], card["hidden"]
+        cell, hidden = card["cell"], int(card["hidden"])
         _check(weights, cell, hidden)
         _check_calibration(calibration)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{path} does not fit this version of VitalWatch: {error}; {ANOTHER}."
         ) from error
-    broken = sorted(name for name, tensor in tensors.items() if np.isnan(tensor).any())
+    broken = sorted(
+        name
+        for name, tensor in tensors.items()
+        # A weight of the calibration is a logarithm, of nothing too.
+        if not np.isfinite(tensor if name != "calibration.weights" else np.exp(tensor)).all()
+    )
     if broken:
         # It would score, and alert on nothing that it learned, without a word.
         raise CheckpointError(
@@ -142,11 +164,13 @@ def _check(weights: Mapping[str, Tensor], cell: str, hidden: int) -> None:
 def _check_calibration(calibration: Mapping[str, Tensor]) -> None:
     """Raise ValueError unless these are tables as scoring.evidence.Calibration describes them.
 
-    A file without any is a forecaster that is not calibrated yet.
+    Tables that do not rise would turn what is rare into what is usual, and alarm of nothing.
     """
     if not calibration:
-        return
+        raise ValueError("it is not calibrated")
     levels = calibration["sums"].shape
+    if len(levels) != 1 or levels[0] < 2:
+        raise ValueError("its table of rarities has no two entries")
     _compare(
         calibration,
         {
@@ -157,6 +181,11 @@ def _check_calibration(calibration: Mapping[str, Tensor]) -> None:
             "log_days": ("float64", levels),
         },
     )
+    if (np.diff(calibration["sums"]) <= 0).any():
+        raise ValueError("its evidence does not rise from entry to entry")
+    for name in ("log_days", "tails"):
+        if (np.diff(calibration[name], axis=-1) < 0).any():
+            raise ValueError(f"its {name} fall from entry to entry")
 
 
 def _compare(tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[str, Any]]) -> None:

@@ -112,6 +112,9 @@ class Fitted:
     curve: list[dict[str, float]]
 
 
+_KEPT: Final = {"plan"} | {field.name for field in dataclasses.fields(Progress)}
+"""What a run's file holds."""
+
 Report = Callable[[int, float, str], None]
 """Called after each update with updates done, loss, and one line about the last validation."""
 
@@ -259,11 +262,19 @@ def resume(plan: Plan, path: Path, device: torch.device) -> Progress:
     """A run that was written. Raises CheckpointError if it cannot be read, or is another plan's."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        *(OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError),
+        pickle.UnpicklingError,
+    ) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise CheckpointError(
             f"Cannot go on with {path}: {cause}; leave --resume out to start anew."
         ) from error
+    if not isinstance(content, dict) or not content.keys() >= _KEPT:
+        raise CheckpointError(
+            f"Cannot go on with {path}: it is no training run of this version; leave --resume out "
+            "to start anew."
+        )
     if content["plan"] != repr(_anywhere(plan)):
         raise CheckpointError(
             f"{path} is another run's, of {content['plan']}: give the same arguments, or leave "
