@@ -132,6 +132,9 @@ def test_records_that_are_none_of_ours_are_counted_and_shown_as_such_and_nothing
         stream.raw(topic, b"k", None)
     uneven = msgspec.structs.replace(block(names.readings, 0, []), patients=["a", "b"])
     stream.raw(names.scores, b"0", msgspec.json.encode(uneven))
+    endless = msgspec.structs.replace(uneven, patients=["a"], times=[0], rarity=[1.0], offsets=[0])
+    text = msgspec.json.encode(endless).replace(b'"times":[0]', b'"times":[%d]' % 10**30)
+    stream.raw(names.scores, b"0", text)
     stream.read("bed-1", now(), hr=60.0)
     with Dashboard.of_stream(settings, connect) as dashboard, Client(dashboard.url).page() as page:
         told = page.ready(filled)
@@ -139,7 +142,7 @@ def test_records_that_are_none_of_ours_are_counted_and_shown_as_such_and_nothing
         source = told["source"]
         if not source["malformed"]:
             source = page.until("source", lambda told: told["malformed"])
-        assert source["malformed"] >= 12
+        assert source["malformed"] >= 13
         _, metrics = Client(dashboard.url).get("/metrics")
         assert b'records_skipped_total{kind="scores",reason="uneven"} 1.0' in metrics
 

@@ -63,6 +63,16 @@ def test_a_collection_without_a_good_file_is_an_error(tmp_path: Path) -> None:
         recorded.load(tmp_path, "cinc2019-sample", lambda _: None)
 
 
+def test_a_collection_whose_tables_do_not_fit_together_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "cinc2009-train"
+    place.mkdir()
+    (place / "labels.csv").write_text("record,AHE\na1,1\n")
+    rows = [f"a1,{minute},x" for minute in range(40)]
+    (place / "map_1min_long.csv").write_text("\n".join(["record,minute,MAP", *rows]))
+    with pytest.raises(RecordingError, match="cinc2009-train does not fit together"):
+        recorded.load(tmp_path, "cinc2009-train", lambda _: None)
+
+
 def test_an_episode_of_low_pressure_is_nine_in_ten_of_thirty_minutes() -> None:
     pressure = np.full(100, 80.0)
     pressure[40:70] = 55

@@ -17,6 +17,9 @@ import msgspec
 EVENTS_KEPT: Final = 2000
 BYTES_KEPT: Final = 32 * 2**20
 KEEP_ALIVE_SECONDS: Final = 10.0
+DIGITS: Final = 18
+"""A number of more digits is none of ours."""
+
 KEEP_ALIVE: Final = b": alive\n\n"
 AT_ONCE: Final = 256 * 1024
 """Bytes that are written to a page at once, or one event."""
@@ -95,7 +98,7 @@ class Events:
     def after(self, event_id: str | None) -> int | None:
         """The number that a page has got to, if all that came since is still there."""
         epoch, _, number = (event_id or "").partition("-")
-        if epoch != self.epoch or not number.isdecimal():
+        if epoch != self.epoch or not number.isdecimal() or len(number) > DIGITS:
             return None
         reached = int(number)
         oldest = self._ring[0].number if self._ring else self.last + 1

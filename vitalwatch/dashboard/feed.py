@@ -48,6 +48,8 @@ CAUGHT_UP_RECORDS: Final = 2000
 READING: Final = ("ok", "catching_up")
 """States in which the source is read."""
 
+_LATEST_MS: Final = 2**47  # the year 6429: no alert or acknowledgement is of later
+
 log = logging.getLogger(__name__)
 
 
@@ -194,8 +196,11 @@ class Feed:
 
     def _take(self, batch: RecordBatch) -> None:
         kind = self._kinds[batch.source.topic]
-        self._takes[kind](batch)
-        self._positions[batch.source] = batch.next_offset
+        try:
+            self._takes[kind](batch)
+        finally:
+            # Whatever is wrong with a batch, it is not read again for ever.
+            self._positions[batch.source] = batch.next_offset
         self._on_records(kind, len(batch))
 
     def _readings(self, batch: RecordBatch) -> None:
@@ -223,7 +228,10 @@ class Feed:
             elif not _even(block):
                 self._skip("scores", "malformed", 1, "uneven")
             else:
-                self._ward.scores(block)
+                try:
+                    self._ward.scores(block)
+                except (OverflowError, ValueError):  # numbers that no column can hold
+                    self._skip("scores", "malformed", 1, "invalid")
 
     def _alerts(self, batch: RecordBatch) -> None:
         for alert in self._each("alerts", batch, self._alert_decoder):
@@ -252,6 +260,8 @@ class Feed:
                 continue
             if message.v > SCHEMA_VERSION:
                 self._skip(kind, "foreign", 1, "version")
+            elif not 0 <= getattr(message, "time", 0) < _LATEST_MS:
+                self._skip(kind, "malformed", 1, "time")
             else:
                 yield message
 

@@ -9,7 +9,8 @@ import hmac
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -90,7 +91,16 @@ class Person:
 class Ward:
     """Everybody on the stream. ``secret`` makes the keys that stand for patients in requests."""
 
-    def __init__(self, secret: bytes = b"", *, most: int = PATIENTS) -> None:
+    def __init__(
+        self,
+        secret: bytes = b"",
+        *,
+        most: int = PATIENTS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._near_at = -_FOREVER  # by the clock, when a reading of about then came
+        self._elsewhen = True  # whether the stream is of another time than the clock
         self.lock = threading.RLock()
         self.alerts = Alerts()
         self.turned_away = 0
@@ -115,11 +125,14 @@ class Ward:
         return len(self._people)
 
     def now(self, clock_ms: int) -> int:
-        """The time that ages are told from, in ms: the clock's, or the stream's if that differs."""
+        """The time that ages are told from, in ms: the clock's, or the stream's if that differs.
+
+        A stream that falls silent stays of the time that it was of, or everybody would look as if
+        just heard; and one device whose clock is wrong does not move the others to another time.
+        """
         if self.at is not None:
             return self.at
-        far = self._stream and abs(clock_ms - self._stream) > STREAM_MS
-        return self._stream if far else clock_ms
+        return self._stream if self._elsewhen and self._stream else clock_ms
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -160,14 +173,21 @@ class Ward:
             _newest(rows, times, values, latest.times, latest.values, latest.last)
             self._latest.changed[rows] = True
             self._stream = max(self._stream, int(times.max()))
+            clock = round(self._clock() * 1000)
+            if (np.abs(times - clock) <= STREAM_MS).any():
+                self._near_at, self._elsewhen = clock, False
+            elif clock - self._near_at > STREAM_MS:
+                self._elsewhen = True
 
     def scores(self, block: ScoreBlock) -> None:
-        """Scores of readings, which may have come already or not."""
-        rows = self.rows(block.patients)
-        if (rows < 0).any():
-            return  # no room: a block is all or nothing here, and the readings are turned away too
+        """Scores of readings, which may have come already or not.
+
+        Raises OverflowError, and knows nobody new, where a number is larger than any column's.
+        """
         times, rarity, tables = score_columns(block)
-        self.scored(rows, times, rarity, *tables)
+        rows = self.rows(block.patients)
+        here = rows >= 0  # the others found no room
+        self.scored(rows[here], times[here], rarity[here], *(table[here] for table in tables))
 
     def scored(
         self,
@@ -203,10 +223,10 @@ class Ward:
             return self.alerts.acknowledge(ack)
 
     def forget_gone(self) -> int:
-        """Let go of who is gone, by the stream's time; how many."""
+        """Let go of who is gone by now; how many."""
         with self.lock:
-            last = self._latest.last
-            before = self._stream - GONE_MS
+            last = np.maximum(self._latest.last, self._latest.scored)
+            before = self.now(round(self._clock() * 1000)) - GONE_MS
             gone = [each for each in self._people.values() if 0 < last[each.row] < before]
             self.people_changed |= bool(gone)
             for person in gone:
@@ -222,7 +242,7 @@ class Ward:
             self._rings.reset()
             self._latest = _Latest.of(len(self._latest.last))
             self.alerts.reset()
-            self._stream = 0
+            self._stream, self._elsewhen, self._near_at = 0, True, -_FOREVER
 
     # -- what goes out ---------------------------------------------------------------------------
 

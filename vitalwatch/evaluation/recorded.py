@@ -73,7 +73,14 @@ def load(folder: Path, collection: str, report: Report) -> DataSet:
     nothing is left.
     """
     everyone = people(folder, collection)
-    data = _LOADERS[collection](folder / collection, everyone, report)
+    try:
+        data = _LOADERS[collection](folder / collection, everyone, report)
+    except (LookupError, TypeError, ValueError) as error:
+        # One cell that is none, or a row that another table lacks: what its events are is not sure.
+        raise RecordingError(
+            f"{folder / collection} does not fit together ({type(error).__name__}: {error}): "
+            "compare it with the collection as it was published."
+        ) from error
     if not len(data.streams):
         raise RecordingError(f"Nothing in {folder / collection} can be read.")
     return data
