@@ -123,6 +123,9 @@ def test_tokens_let_in_by_role_and_never_stand_in_an_address(
             with client.page() as page:
                 page.ready(lambda ward: ward["alerts"])
             assert client.post("/api/acks", ACK)[0] == (201 if role == "acknowledge" else 403)
+            # Nothing is replayed here; but who may only look is told so first.
+            steered = client.post("/api/replay", {"action": "pause"})[0]
+            assert steered == (404 if role == "acknowledge" else 403)
             forged = cookie.partition(";")[0].replace(role, "acknowledge")[:-1]
             assert Client(url, {"Cookie": forged}).get("/api/me")[0] == 401
         assert Client(url, {"Authorization": f"Bearer {VIEW}"}).get("/metrics")[0] == 200

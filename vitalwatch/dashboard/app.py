@@ -293,6 +293,8 @@ class App:
         return answer(told(ack), 201)
 
     async def _replay(self, asked: Asked) -> Response:
+        if asked.visitor is None or asked.visitor.role != "acknowledge":
+            raise Problem(403, "You may look, but not steer what everybody sees.")
         if self._player is None:
             raise Problem(404, "Nothing is replayed here.")
         wish = decoded(asked.body, ReplayRequest)

@@ -26,6 +26,9 @@ MOST_RECORDS: Final = 200_000
 _SLACK_MS: Final = 60_000
 """Scores of a reading may stand in a block of other times, and records a little out of order."""
 
+_NONE_OF_OURS: Final = (ValueError, RecursionError, IndexError, OverflowError)
+"""What a block raises that is no message, or whose columns are of unlike lengths or too large."""
+
 
 class History:
     """Reads on request, one request after the other."""
@@ -88,7 +91,7 @@ class History:
         first, last = (broker.offset_at(source, each) for each in span)
         for batch in broker.read(source, first, last):
             for value in batch.values:
-                with suppress(ValueError, RecursionError):
+                with suppress(*_NONE_OF_OURS):
                     block = decoder.decode(value or b"")
                     mine = [place for place, each in enumerate(block.patients) if each == patient]
                     if mine and block.topic == self._topics.readings:

@@ -115,6 +115,7 @@ def test_all_of_it_works_with_keys_alone(
     stream.readings([(f"bed-{n}", now(), {"hr": 70.0 + n, "spo2": 97.0}) for n in range(1, 7)])
     stream.alert("bed-3", now(), alert_id="a", priority="high")
     page = open_page(dashboard.url)
+    expect(page.locator(".tile")).to_have_count(6)
     expect(page.locator(".tile[data-worst=high]")).to_have_count(1)
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
@@ -135,6 +136,7 @@ def test_all_of_it_works_with_keys_alone(
     expect(page.locator(".tile:nth-child(4) a")).to_be_focused()
     # Acknowledging: the most urgent alert, a name, Enter.
     page.keyboard.press("k")
+    expect(page.locator("#acknowledge input").first).to_be_focused()
     page.keyboard.type("Nurse Ada")
     page.keyboard.press("Enter")
     expect(page.locator(".tile:nth-child(3) .mark")).to_have_class("mark high acknowledged")
