@@ -141,7 +141,9 @@ def test_all_of_it_works_with_keys_alone(
     page.keyboard.press("Enter")
     expect(page.locator(".tile:nth-child(3) .mark")).to_have_class("mark high acknowledged")
     expect(page.locator("#acknowledge")).to_be_hidden()
+    expect(page.locator(".tile:nth-child(4) a")).to_be_focused()  # where it was before
     page.keyboard.press("/")
+    expect(page.locator("#ward-search")).to_be_focused()
     page.keyboard.type("bed-6")
     expect(page.locator(".tile .bed")).to_have_text(["Bed 6"])
 
