@@ -10,15 +10,15 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from vitalwatch.arrays import Bools, Floats, Ints
-from vitalwatch.compiled import compiled
+from vitalwatch.arrays import Floats, Ints
 from vitalwatch.dashboard.alerts import Alerts, Entry, shown
+from vitalwatch.dashboard.latest import Latest, newest, newest_scores
 from vitalwatch.dashboard.rings import MINUTE_MS, Rings, Window
 from vitalwatch.messages import PRIORITIES, Ack, Alert, ScoreBlock
 from vitalwatch.vitals import COUNT, INDEX, NAMES, VITALS, bounds
@@ -38,39 +38,6 @@ SPARK_POINTS: Final = 60
 RECENT_ALERTS: Final = 200
 
 _FOREVER: Final = 2**62
-
-
-class _Latest(NamedTuple):
-    """By row (R,), or by row and vital (R, V): times in ms, 0 for never."""
-
-    last: Ints
-    ask: Ints
-    scored: Ints
-    rarity: Floats
-    times: Ints
-    values: Floats
-    bands: Floats
-    changed: Bools
-
-    @classmethod
-    def of(cls, rows: int) -> "_Latest":
-        """Nothing known of so many."""
-        return cls(
-            np.zeros(rows, dtype=np.int64),
-            np.zeros(rows, dtype=np.int64),
-            np.zeros(rows, dtype=np.int64),
-            np.full(rows, np.nan, dtype=np.float32),
-            np.zeros((rows, COUNT), dtype=np.int64),
-            np.full((rows, COUNT), np.nan, dtype=np.float32),
-            np.full((rows, COUNT, 3), np.nan, dtype=np.float32),
-            np.zeros(rows, dtype=np.bool_),
-        )
-
-    def put(self, rows: slice, other: "_Latest") -> None:
-        """What ``other`` says of its rows, for these."""
-        pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
-        for mine, theirs in pairs:
-            mine[rows] = theirs
 
 
 @dataclass(slots=True)
@@ -114,7 +81,7 @@ class Ward:
         self._free: list[int] = []
         self._rings = Rings()
         self._stream = 0
-        self._latest = _Latest.of(0)
+        self._latest = Latest.of(0)
 
     @property
     def nbytes(self) -> int:
@@ -170,7 +137,7 @@ class Ward:
         with self.lock:
             self._rings.readings(rows, times, values)
             latest = self._latest
-            _newest(rows, times, values, latest.times, latest.values, latest.last)
+            newest(rows, times, values, latest.times, latest.values, latest.last)
             self._latest.changed[rows] = True
             self._stream = max(self._stream, int(times.max()))
             clock = round(self._clock() * 1000)
@@ -205,7 +172,7 @@ class Ward:
         with self.lock:
             self._rings.scores(rows, times, rarity, (expected, low, high, surprise))
             latest = self._latest
-            _newest_scores(
+            newest_scores(
                 rows, times, rarity, expected, low, high,
                 latest.scored, latest.rarity, latest.bands,
             )  # fmt: skip
@@ -232,7 +199,7 @@ class Ward:
             for person in gone:
                 del self._people[person.name], self._by_key[person.key]
                 self._rings.forget(person.row)
-                self._latest.put(slice(person.row, person.row + 1), _Latest.of(1))
+                self._latest.put(slice(person.row, person.row + 1), Latest.of(1))
                 self._free.append(person.row)
             return len(gone)
 
@@ -240,7 +207,7 @@ class Ward:
         """Know of the same patients, and nothing else but what was acknowledged."""
         with self.lock:
             self._rings.reset()
-            self._latest = _Latest.of(len(self._latest.last))
+            self._latest = Latest.of(len(self._latest.last))
             self.alerts.reset()
             self._stream, self._elsewhen, self._near_at = 0, True, -_FOREVER
 
@@ -389,7 +356,7 @@ class Ward:
             with self.lock:
                 if not self._free:
                     held = len(self._latest.last)
-                    larger = _Latest.of(max(64, 2 * held))
+                    larger = Latest.of(max(64, 2 * held))
                     larger.put(slice(held), self._latest)
                     self._latest = larger
                     self._rings.cover(len(larger.last))
@@ -456,40 +423,3 @@ def vitals() -> list[dict[str, Any]]:
         }
         for place, vital in enumerate(VITALS)
     ]
-
-
-@compiled
-def _newest(rows: Ints, at: Ints, values: Floats, times: Ints, latest: Floats, last: Ints) -> None:
-    for i in range(len(rows)):
-        row = rows[i]
-        if at[i] > last[row]:
-            last[row] = at[i]
-        for vital in range(values.shape[1]):
-            if not np.isnan(values[i, vital]) and at[i] >= times[row, vital]:
-                times[row, vital] = at[i]
-                latest[row, vital] = values[i, vital]
-
-
-@compiled
-def _newest_scores(
-    rows: Ints,
-    at: Ints,
-    rarity: Floats,
-    expected: Floats,
-    low: Floats,
-    high: Floats,
-    scored: Ints,
-    latest: Floats,
-    bands: Floats,
-) -> None:
-    for i in range(len(rows)):
-        row = rows[i]
-        if at[i] < scored[row]:
-            continue
-        scored[row] = at[i]
-        latest[row] = rarity[i]
-        for vital in range(expected.shape[1]):
-            if not np.isnan(expected[i, vital]):
-                bands[row, vital, 0] = expected[i, vital]
-                bands[row, vital, 1] = low[i, vital]
-                bands[row, vital, 2] = high[i, vital]
