@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from vitalwatch import config
+from vitalwatch.dashboard.columns import score_columns
 from vitalwatch.dashboard.rings import Rings
-from vitalwatch.dashboard.ward import score_columns
 from vitalwatch.errors import BrokerError
 from vitalwatch.messages import ScoreBlock
 from vitalwatch.stream.broker import Broker, TopicPartition

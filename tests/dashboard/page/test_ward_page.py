@@ -148,6 +148,16 @@ def test_all_of_it_works_with_keys_alone(
     expect(page.locator(".tile .bed")).to_have_text(["Bed 6"])
 
 
+def test_that_more_patients_come_than_can_be_shown_is_said(
+    dashboard: Dashboard, stream: Stream, open_page: Open
+) -> None:
+    dashboard.ward._most = 2
+    stream.readings([(f"bed-{n}", now(), {"hr": 70.0 + n}) for n in range(1, 4)])
+    page = open_page(dashboard.url)
+    expect(page.locator(".tile")).to_have_count(2)
+    expect(page.locator("#trouble")).to_contain_text("some are missing here")
+
+
 def test_the_page_fits_a_phone_and_keeps_its_banner_and_connection_in_sight(
     dashboard: Dashboard, stream: Stream, open_page: Open
 ) -> None:

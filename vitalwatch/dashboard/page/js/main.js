@@ -119,6 +119,9 @@ function showConnection() {
     ? `${source.malformed} malformed and ${source.foreign} foreign records were left out.`
     : "";
   byId("connection").title = more;
+  if (!trouble && source?.turned_away) {
+    trouble = "More patients are on the stream than this page can show: some are missing here.";
+  }
   showTrouble(trouble);
 }
 
